@@ -1,0 +1,70 @@
+"""The error tree, one exit code per class.
+
+ShipitError (1)
+├── UsageError (2)          a flag, a setting or a file of the user's is wrong
+├── DriftError (3)          the fleet is mixed, or part of it is unseen
+├── BusyError (4)           a lock or a deployment of somebody else is in the way
+├── PreflightError (5)      refused before anything was changed
+├── StillRunning (6)        our patience ended, the work did not
+├── AwsError (7)            AWS refused, or is out of reach
+└── Interrupted (130)       Ctrl-C
+"""
+
+from __future__ import annotations
+
+
+class ShipitError(Exception):
+    """Say what went wrong, where, and what to do next; exit 1 (failed)."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        """Keep `message` (what and where) and `hint` (what to do next), one line each."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+class UsageError(ShipitError):
+    """Refuse a flag, a setting or a file that is wrong; exit 2."""
+
+    exit_code = 2
+
+
+class DriftError(ShipitError):
+    """Report a fleet that is mixed or partly unseen; exit 3."""
+
+    exit_code = 3
+
+
+class BusyError(ShipitError):
+    """Report a lock or a running deployment of somebody else; exit 4."""
+
+    exit_code = 4
+
+
+class PreflightError(ShipitError):
+    """Refuse before anything was changed; exit 5."""
+
+    exit_code = 5
+
+
+class StillRunning(ShipitError):
+    """Report that the wait ended before the work did; exit 6. It is not a failure."""
+
+    exit_code = 6
+
+
+class AwsError(ShipitError):
+    """Report that AWS refused or is out of reach; exit 7."""
+
+    exit_code = 7
+
+
+class Interrupted(ShipitError):
+    """Report Ctrl-C, and what goes on without us; exit 130."""
+
+    exit_code = 130
