@@ -27,7 +27,7 @@ class GitFacts:
 
 
 def version_of(facts: GitFacts) -> str:
-    """Return the build's version: the tag, else `YYYY.MM.DD-HHMMSS-g<sha>` in UTC; `-dirty-<digest>` if dirty.
+    """Return the tag, else `YYYY.MM.DD-HHMMSS-g<sha>` of the commit in UTC; `-dirty-<digest>` where dirty.
 
     Raises UsageError where the tag cannot be a version (it would not survive as a file name).
     """
