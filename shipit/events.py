@@ -1,0 +1,160 @@
+"""What happens during a command, as frozen events; engines emit them, only `shipit.display` prints.
+
+A Listener is any callable that takes an Event. It is called from the thread that runs the verb.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from shipit.models import Build, Overview, Phase, RolloutPlan, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildStep:
+    """Say what the build does now: `stage` is `command`, `collect`, `pack` or `done`."""
+
+    stage: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildFinished:
+    """Report a bundle on disk: where, how many files, how long it took (seconds)."""
+
+    build: Build
+    path: str
+    files: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadProgress:
+    """Report bytes sent of a bundle's upload."""
+
+    version: str
+    sent: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Report a build in S3; `already` when the same digest was there and nothing was sent."""
+
+    build: Build
+    location: str
+    already: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutStarted:
+    """Open a rollout: its plan, and when."""
+
+    plan: RolloutPlan
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupStarted:
+    """Report that a group's deployment was created."""
+
+    group: str
+    deployment_id: str
+    instances: int
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupProgress:
+    """Report that the counts of a running group changed."""
+
+    group: str
+    deployment_id: str
+    overview: Overview
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupEnded:
+    """Report a group's end; `seconds` since its deployment was created; `failure` for all but success."""
+
+    group: str
+    deployment_id: str
+    phase: Phase
+    overview: Overview
+    seconds: float
+    at: datetime
+    error_code: str = ""
+    error_message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupDiagnosed:
+    """Explain a failed group: why, what to do next, and the targets that show it."""
+
+    group: str
+    deployment_id: str
+    cause: str
+    next_step: str
+    targets: tuple[Target, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Throttled:
+    """Report that AWS throttled us, and the rate (calls a second) that we fell to."""
+
+    operation: str
+    rate: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """Mark the end of one poll: lets a display move its clock and say that the watcher lives."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutFinished:
+    """Close a rollout: groups by phase, wall seconds, and AWS calls by operation."""
+
+    rollout_id: str
+    version: str
+    phases: dict[str, Phase]
+    seconds: float
+    calls: dict[str, int]
+    at: datetime
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """Tell the user one line that fits nowhere else."""
+
+    text: str
+    warning: bool = False
+
+
+Event = (
+    BuildStep
+    | BuildFinished
+    | UploadProgress
+    | Published
+    | RolloutStarted
+    | GroupStarted
+    | GroupProgress
+    | GroupEnded
+    | GroupDiagnosed
+    | Throttled
+    | Tick
+    | RolloutFinished
+    | Notice
+)
+
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Drop the event: the listener of those who do not listen."""
