@@ -1,0 +1,237 @@
+"""Read `shipit.toml` (or `[tool.shipit]` of pyproject.toml) into one frozen Settings, in one pass.
+
+Top-level keys hold for every environment; `[env.NAME]` lays the same keys over them. A mistake is one
+line: the file, the key, what is wrong, and the nearest valid name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from shipit.errors import UsageError
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+def parse_duration(text: object) -> float:
+    """Return the seconds of a duration such as `90s`, `5m` or `1h30m`.
+
+    Raises ValueError for anything else, a bare number included: its unit would be a guess.
+    """
+    if not isinstance(text, str) or not text or _DURATION.sub("", text):
+        raise ValueError(f"{text!r} is not a duration; write 90s, 5m or 1h30m")
+    return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
+
+
+Duration = Annotated[float, BeforeValidator(lambda v: v if isinstance(v, float) else parse_duration(v))]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        alias_generator=lambda name: name.replace("_", "-"),
+        populate_by_name=True,
+        validate_default=False,
+    )
+
+
+class BuildSettings(_Table):
+    """Say what goes into a bundle: globs below `path`, the commands to run first, and their outputs."""
+
+    path: str = "."
+    include: tuple[str, ...] = ("**",)
+    exclude: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    appspec: str = "appspec/appspec.yml"
+    scripts: str = "scripts"
+    allow_secrets: tuple[str, ...] = ()
+    level: int = Field(default=1, ge=0, le=3)
+
+
+class ReportSettings(_Table):
+    """Say where instances report to and how Athena is asked."""
+
+    bucket: str = ""
+    prefix: str = ""
+    database: str = "shipit"
+    table: str = "version_reports"
+    workgroup: str = "primary"
+    output: str = ""
+    heartbeat: Duration = 300.0
+    look_back: Duration = 3600.0
+    grace: Duration = 600.0
+    query_timeout: Duration = 120.0
+
+
+class RolloutSettings(_Table):
+    """Say how a rollout paces itself: calls a second at most, seconds between polls, the deadline."""
+
+    deployment_config: str = "CodeDeployDefault.AllAtOnce"
+    ignore_application_stop_failures: bool = False
+    poll: Duration = 2.0
+    timeout: Duration = 3600.0
+    rate: float = Field(default=20.0, gt=0)
+    max_rate: float = Field(default=100.0, gt=0)
+
+
+class SandboxSettings(_Table):
+    """Shape the embedded sandbox: fleet, loopback port, idle shutdown, clock factor, what workers run."""
+
+    port: int = Field(default=5959, ge=1024, le=65535)
+    queues: int = Field(default=50, ge=1, le=1000)
+    instances: int = Field(default=200, ge=0, le=10_000)
+    queue_names: tuple[str, ...] = ()
+    workers: str = Field(default="stub", pattern="^(stub|real|scripted)$")
+    real_queues: tuple[str, ...] = ()
+    hook_processes: int = Field(default=4, ge=1, le=64)
+    idle: Duration = 1800.0
+    clock: float = Field(default=1.0, gt=0)
+
+
+class Settings(_Table):
+    """Hold all settings of one environment, read-only.
+
+    `env`, `root` (the project's folder) and `source` (the file read) are filled by `load`.
+    """
+
+    env: str
+    root: Path
+    source: Path
+    application: str
+    bucket: str
+    region: str = ""
+    profile: str = ""
+    endpoint_url: str = ""
+    prefix: str = "builds"
+    queue_tag: str = "queue"
+    tags: dict[str, str] = Field(default_factory=dict)
+    protected: bool = False
+    build: BuildSettings = BuildSettings()
+    reports: ReportSettings = ReportSettings()
+    rollout: RolloutSettings = RolloutSettings()
+    sandbox: SandboxSettings | None = None
+
+
+def load(env: str = "", *, start: Path | None = None) -> Settings:
+    """Return the settings of `env`, else of SHIPIT_ENV, else of `default-env`.
+
+    Looks for shipit.toml, then for `[tool.shipit]` in pyproject.toml, in `start` (default: the working
+    directory) and upwards. Raises UsageError with one line for whatever is wrong.
+    """
+    source, data = _find(start or Path.cwd())
+    environments = data.pop("env", {})
+    default = data.pop("default-env", "")
+    name = env or os.environ.get("SHIPIT_TARGET_ENV", "") or default
+    if not isinstance(environments, dict) or not all(isinstance(v, dict) for v in environments.values()):
+        raise UsageError(f"{source}: env: must be tables, [env.NAME]")
+    if not name:
+        raise UsageError(
+            f"{source}: no environment chosen",
+            hint=f"add default-env, or --env with one of: {', '.join(environments) or 'none defined yet'}",
+        )
+    if name not in environments:
+        known = ", ".join(sorted(environments)) or "none"
+        raise UsageError(f"{source}: env {name!r} is not defined{_nearest(name, environments)}; known: {known}")
+    for reserved in ("root", "source"):
+        if reserved in data or reserved in environments[name]:
+            raise UsageError(f"{source}: {reserved}: is not a setting; shipit fills it")
+    merged = _merge(data, environments[name])
+    try:
+        return Settings.model_validate({**merged, "env": name, "root": source.parent, "source": source})
+    except ValidationError as error:
+        raise _explain(error, source, name, environments[name]) from None
+
+
+def _find(start: Path) -> tuple[Path, dict[str, Any]]:
+    for folder in (start, *start.parents):
+        plain = folder / "shipit.toml"
+        if plain.is_file():
+            return plain, _toml(plain)
+        project = folder / "pyproject.toml"
+        if project.is_file():
+            tool = _toml(project).get("tool", {})
+            if isinstance(tool, dict) and isinstance(tool.get("shipit"), dict):
+                return project, tool["shipit"]
+    raise UsageError(
+        f"no shipit.toml and no [tool.shipit] in pyproject.toml, in {start} or above",
+        hint="create shipit.toml with application, bucket and one [env.NAME]; docs/settings.md lists all keys",
+    )
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return {key: _tuples(value) for key, value in merged.items()}
+
+
+def _tuples(value: Any) -> Any:
+    """Turn TOML's lists into tuples, which is what frozen settings hold."""
+    if isinstance(value, dict):
+        return {k: _tuples(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return tuple(_tuples(v) for v in value)
+    return value
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _names(path: tuple[str, ...]) -> list[str]:
+    """Return the keys that are valid in the table at `path`."""
+    table: type[BaseModel] = Settings
+    for part in path:
+        if part not in _TABLES:
+            return []
+        table = _TABLES[part]
+    hidden = {"env", "root", "source"} if table is Settings else set()
+    return [name.replace("_", "-") for name in table.model_fields if name not in hidden]
+
+
+_TABLES: dict[str, type[BaseModel]] = {
+    "build": BuildSettings,
+    "reports": ReportSettings,
+    "rollout": RolloutSettings,
+    "sandbox": SandboxSettings,
+}
+
+
+def _explain(error: ValidationError, source: Path, env: str, overlay: Mapping[str, Any]) -> UsageError:
+    first = error.errors()[0]
+    path = tuple(str(part) for part in first["loc"])
+    key = ".".join(path)
+    where = f"env.{env}.{key}" if path and path[0] in overlay else key
+    match first["type"]:
+        case "extra_forbidden":
+            valid = _names(path[:-1])
+            hint = _nearest(path[-1], valid)
+            return UsageError(f"{source}: {where}: unknown key{hint}", hint=f"valid here: {', '.join(valid)}")
+        case "missing":
+            return UsageError(f"{source}: {key}: is missing", hint=f"add `{key} = …` or set it in [env.{env}]")
+        case "value_error":
+            return UsageError(f"{source}: {where}: {str(first['msg']).removeprefix('Value error, ')}")
+        case _:
+            shown = f", not {first['input']!r}"
+            return UsageError(f"{source}: {where}: {first['msg'].lower()}{shown}")

@@ -1,0 +1,118 @@
+"""A mistake in shipit.toml is one line: the file, the key, what is wrong, the nearest valid name."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from shipit.errors import UsageError
+from shipit.settings import load, parse_duration
+
+GOOD = """
+application = "worker"
+bucket = "acme"
+default-env = "staging"
+
+[rollout]
+timeout = "10m"
+poll = "2s"
+
+[env.staging]
+
+[env.production]
+bucket = "acme-prod"
+protected = true
+
+[env.production.rollout]
+timeout = "1h30m"
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "shipit.toml").write_text(GOOD)
+    return tmp_path
+
+
+def wrong(project: Path, text: str, env: str = "") -> str:
+    (project / "shipit.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load(env, start=project)
+    return caught.value.message.removeprefix(str(project) + "/")
+
+
+def test_an_environment_overlays_the_shared_keys(project: Path) -> None:
+    settings = load("production", start=project)
+    assert (settings.bucket, settings.protected) == ("acme-prod", True)
+    assert (settings.rollout.timeout, settings.rollout.poll) == (5400.0, 2.0)
+
+
+def test_the_default_environment_is_used_when_none_is_named(project: Path) -> None:
+    assert load(start=project).env == "staging"
+
+
+def test_settings_are_found_from_a_folder_below(project: Path) -> None:
+    (project / "a" / "b").mkdir(parents=True)
+    assert load(start=project / "a" / "b").root == project
+
+
+def test_pyproject_serves_as_well(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.shipit]\napplication="w"\nbucket="b"\n[tool.shipit.env.dev]\nregion="eu-west-1"\n'
+    )
+    assert load("dev", start=tmp_path).region == "eu-west-1"
+
+
+def test_settings_cannot_be_changed(project: Path) -> None:
+    with pytest.raises(ValidationError):
+        setattr(load(start=project), "bucket", "other")  # noqa: B010
+
+
+def test_an_unknown_key_names_the_nearest_one(project: Path) -> None:
+    line = wrong(project, GOOD.replace('poll = "2s"', 'pol = "2s"'))
+    assert line == "shipit.toml: rollout.pol: unknown key (did you mean 'poll'?)"
+
+
+def test_an_unknown_key_in_an_overlay_is_named_with_its_table(project: Path) -> None:
+    line = wrong(project, GOOD.replace("protected", "protcted"), "production")
+    assert line == "shipit.toml: env.production.protcted: unknown key (did you mean 'protected'?)"
+
+
+def test_a_bad_duration_says_how_to_write_one(project: Path) -> None:
+    line = wrong(project, GOOD.replace('"10m"', '"10 minutes"'))
+    assert line == "shipit.toml: rollout.timeout: '10 minutes' is not a duration; write 90s, 5m or 1h30m"
+
+
+def test_a_number_without_a_unit_is_no_duration(project: Path) -> None:
+    assert "is not a duration" in wrong(project, GOOD.replace('"10m"', "600"))
+
+
+def test_a_missing_bucket_is_named(project: Path) -> None:
+    assert wrong(project, GOOD.replace('bucket = "acme"\n', "")) == "shipit.toml: bucket: is missing"
+
+
+def test_an_unknown_environment_names_the_nearest_one(project: Path) -> None:
+    line = wrong(project, GOOD, "prodution")
+    assert line == (
+        "shipit.toml: env 'prodution' is not defined (did you mean 'production'?); known: production, staging"
+    )
+
+
+def test_broken_toml_gives_file_and_line(project: Path) -> None:
+    assert "line 1" in wrong(project, "application = worker\n")
+
+
+def test_no_file_at_all_says_what_to_create(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no shipit\.toml"):
+        load(start=tmp_path)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("1h30m", 5400), ("250ms", 0.25), ("2d", 172800)])
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "10", "m", "-5m", "5 m", 5, None, "5m!"])
+def test_what_is_no_duration_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="is not a duration"):
+        parse_duration(text)
