@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from shipit.models import Build, Overview, Phase, RolloutPlan, Target
+from shipit.models import Build, Overview, Phase, RolloutPlan, Target, Verification
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +130,14 @@ class RolloutFinished:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Verified:
+    """Report the verdict over the fleet; `final` when no further look follows."""
+
+    verification: Verification
+    final: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notice:
     """Tell the user one line that fits nowhere else."""
 
@@ -150,6 +158,7 @@ Event = (
     | Throttled
     | Tick
     | RolloutFinished
+    | Verified
     | Notice
 )
 
