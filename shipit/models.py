@@ -53,12 +53,17 @@ class EventStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """Name one versioned artifact: `digest` is the bundle's sha256 in hex, `size` its bytes."""
+    """Name one versioned artifact.
+
+    `digest` is the bundle's sha256 in hex and `size` its bytes; `content_digest` is that of its files (the
+    `digest` of build.json), which is what an instance can report of what lies on its disk.
+    """
 
     version: str
     sha: str
     digest: str
     committed_at: datetime
+    content_digest: str = ""
     size: int = 0
 
 
