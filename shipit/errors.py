@@ -4,9 +4,11 @@ ShipitError (1)
 ├── UsageError (2)          a flag, a setting or a file of the user's is wrong
 ├── DriftError (3)          the fleet is mixed, or part of it is unseen
 ├── BusyError (4)           a lock or a deployment of somebody else is in the way
+│   └── GroupBusy (4)       …in one group: names the deployment that holds it
 ├── PreflightError (5)      refused before anything was changed
 ├── StillRunning (6)        our patience ended, the work did not
-├── AwsError (7)            AWS refused, or is out of reach
+├── AwsError (7)            AWS refused
+│   └── AwsUnavailable (7)  AWS throttled us to the end, or is out of reach: it may pass
 └── Interrupted (130)       Ctrl-C
 """
 
@@ -46,6 +48,19 @@ class BusyError(ShipitError):
     exit_code = 4
 
 
+class GroupBusy(BusyError):
+    """Report that a group has an active deployment, `holder_id`; exit 4."""
+
+    def __init__(self, group: str, holder_id: str) -> None:
+        """Name the group and the deployment in its way."""
+        super().__init__(
+            f"{group}: deployment {holder_id} is still running there",
+            hint="wait for it to end, then deploy again: groups that are current are left alone",
+        )
+        self.group = group
+        self.holder_id = holder_id
+
+
 class PreflightError(ShipitError):
     """Refuse before anything was changed; exit 5."""
 
@@ -59,9 +74,13 @@ class StillRunning(ShipitError):
 
 
 class AwsError(ShipitError):
-    """Report that AWS refused or is out of reach; exit 7."""
+    """Report that AWS refused; exit 7."""
 
     exit_code = 7
+
+
+class AwsUnavailable(AwsError):
+    """Report that AWS is out of reach after all retries; exit 7. A later try may succeed."""
 
 
 class Interrupted(ShipitError):

@@ -194,7 +194,8 @@ class Target:
 class Group:
     """Describe one CodeDeploy deployment group, one to one with the ASG that it deploys to.
 
-    `last_success` and `active` are the group's deployments: what it runs, and what runs on it now.
+    `last_success` is the deployment that says what the group runs; `last_attempt` the newest one, whatever
+    became of it; `active` the one that runs on it now, if any.
     """
 
     name: str
@@ -202,7 +203,12 @@ class Group:
     asg: str
     instances: tuple[Instance, ...] = ()
     last_success: Deployment | None = None
-    active: Deployment | None = None
+    last_attempt: Deployment | None = None
+
+    @property
+    def active(self) -> Deployment | None:
+        """Return the deployment that runs on the group now, if any."""
+        return self.last_attempt if self.last_attempt and not self.last_attempt.status.ended else None
 
     @property
     def in_service(self) -> int:

@@ -1,0 +1,1 @@
+"""The gateways, one per AWS service: nothing outside sees AWS's dictionaries or botocore's exceptions."""
