@@ -1,0 +1,13 @@
+"""An AWS on this machine, for the tool, its tests and its users' rehearsals.
+
+Nothing is imported here: each part loads only what it needs.
+
+    wire.py       the AWS JSON 1.1 door, held to botocore's service models
+    throttle.py   "Rate exceeded" on demand, and the count of all calls
+    clock.py      the sandbox's time and its one timer thread
+    agents.py     the seam between CodeDeploy and the instances; scripted instances
+    codedeploy/   our CodeDeploy: groups, deployments, and the engine that runs them
+    athena/       our Athena: the same SQL, over the same objects
+    instance/     real instances: directories in which the hooks really run
+    server.py     the daemon's one HTTP door; moto answers what is not ours
+"""
