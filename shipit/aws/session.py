@@ -19,7 +19,7 @@ from shipit.aws.budget import RateBudget
 from shipit.aws.refusals import THROTTLES, explained
 
 #: Attempts of one call, the first included: at 30 % throttles, 8 in a row happen once in 15,000 calls.
-_ATTEMPTS = 8
+ATTEMPTS = 8
 _PACED = frozenset({"codedeploy"})
 
 
@@ -46,10 +46,12 @@ class AwsSession:
         endpoint_url: str = "",
         credentials: Credentials | None = None,
         on_throttle: Callable[[str, float], None] = lambda operation, rate: None,
+        attempts: int = ATTEMPTS,
     ) -> None:
-        """Open the session; raises AwsError where the profile does not exist."""
+        """Open the session, of at most `attempts` per call; raises AwsError where the profile does not exist."""
         self._budget = budget
         self._on_throttle = on_throttle
+        self._attempts = attempts
         self._endpoint_url = endpoint_url or None
         self._lock = threading.Lock()
         self._calls: Counter[str] = Counter()
@@ -71,7 +73,7 @@ class AwsSession:
         """Return a client of `service`; raises AwsError where no region is known."""
         # Standard mode alone: adaptive mode would add a second, blind limiter behind the budget.
         config = Config(
-            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            retries={"mode": "standard", "total_max_attempts": self._attempts},
             max_pool_connections=32,
             connect_timeout=5,
             read_timeout=30,

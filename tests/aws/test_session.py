@@ -1,0 +1,151 @@
+"""Every attempt is counted and paced, botocore's own retries among them."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from shipit.aws.budget import RateBudget
+from shipit.aws.codedeploy import CodeDeploy
+from shipit.aws.session import AwsSession, Credentials
+from shipit.errors import AwsError, AwsUnavailable, GroupBusy
+from shipit.models import Revision
+from shipit.sandbox.throttle import Throttle
+from shipit.sandbox.wire import ApiError, JsonService
+
+REVISION = Revision(bucket="b", key="builds/v1/worker-v1.tgz")
+BUSY = "The Deployment Group 'email' already has an active Deployment 'd-ABCDEF123'"
+
+
+class Service:
+    """A CodeDeploy that answers by the group's name."""
+
+    def create_deployment(self, request: dict[str, Any]) -> dict[str, Any]:
+        match request["deploymentGroupName"]:
+            case "busy":
+                raise ApiError("DeploymentLimitExceededException", BUSY)
+            case "full":
+                raise ApiError("DeploymentLimitExceededException", "The account is at its limit")
+            case "denied":
+                raise ApiError("AccessDeniedException", "User is not authorized")
+        return {"deploymentId": "d-123456789"}
+
+    def list_deployment_targets(self, request: dict[str, Any]) -> dict[str, Any]:
+        raise ApiError("DeploymentNotStartedException", "not yet")
+
+
+class Site:
+    """A loopback server of the service with its throttle, and sessions into it."""
+
+    def __init__(self, url: str, throttle: Throttle) -> None:
+        self.url = url
+        self.throttle = throttle
+        self.waits: list[float] = []
+        self.throttled: list[tuple[str, float]] = []
+
+    def session(self) -> AwsSession:
+        return AwsSession(
+            budget=RateBudget(1000, 1000, sleep=self.waits.append),
+            region="us-east-1",
+            endpoint_url=self.url,
+            credentials=Credentials(access_key="sandbox", secret_key="sandbox"),
+            on_throttle=lambda operation, rate: self.throttled.append((operation, rate)),
+        )
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    throttle = Throttle()
+    service = JsonService("codedeploy", Service(), throttle)
+
+    class Door(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status, answer = service.handle(self.headers["X-Amz-Target"].partition(".")[2], body)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Stay quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Site(f"http://127.0.0.1:{server.server_port}", throttle)
+    server.shutdown()
+    server.server_close()
+
+
+def create(session: AwsSession, group: str = "email") -> str:
+    gateway = CodeDeploy(session.client("codedeploy"), "worker")
+    return gateway.create(group, REVISION, description="d", config="CodeDeployDefault.AllAtOnce")
+
+
+def test_calls_are_counted_by_operation(site: Site) -> None:
+    session = site.session()
+    assert create(session) == "d-123456789"
+    assert session.calls == {"CreateDeployment": 1}
+
+
+def test_retries_of_a_throttle_are_counted_and_slow_the_budget(site: Site) -> None:
+    site.throttle.limit(probability=0.5, seed=3)
+    session = site.session()
+    for _ in range(4):
+        create(session)
+    assert session.calls["CreateDeployment"] == site.throttle.calls["CreateDeployment"]
+    assert session.calls["CreateDeployment"] == 4 + site.throttle.refused["CreateDeployment"]
+    assert site.throttled[0] == ("CreateDeployment", 500.0)
+
+
+def test_throttles_to_the_end_are_unavailability_not_a_verdict(site: Site) -> None:
+    site.throttle.limit(probability=1)
+    session = AwsSession(
+        budget=RateBudget(1000, 1000, sleep=site.waits.append),
+        region="us-east-1",
+        endpoint_url=site.url,
+        credentials=Credentials(access_key="a", secret_key="b"),
+        attempts=2,
+    )
+    with pytest.raises(AwsUnavailable, match="ThrottlingException"):
+        create(session)
+
+
+def test_a_busy_group_names_its_holder(site: Site) -> None:
+    with pytest.raises(GroupBusy) as caught:
+        create(site.session(), "busy")
+    assert caught.value.holder_id == "d-ABCDEF123"
+
+
+def test_the_accounts_limit_is_not_taken_for_a_busy_group(site: Site) -> None:
+    with pytest.raises(AwsError, match="limit"):
+        create(site.session(), "full")
+
+
+def test_a_denied_call_is_one_error_of_exit_code_7(site: Site) -> None:
+    with pytest.raises(AwsError, match="denied CreateDeployment") as caught:
+        create(site.session(), "denied")
+    assert caught.value.exit_code == 7
+
+
+def test_a_deployment_that_has_not_started_has_no_targets(site: Site) -> None:
+    assert CodeDeploy(site.session().client("codedeploy"), "worker").targets("d-123456789") == ()
+
+
+def test_an_unknown_profile_is_refused_before_any_call() -> None:
+    with pytest.raises(AwsError, match="no-such-profile"):
+        AwsSession(budget=RateBudget(1, 1), profile="no-such-profile")
+
+
+def test_a_dead_endpoint_is_out_of_reach() -> None:
+    session = AwsSession(
+        budget=RateBudget(1000, 1000),
+        region="us-east-1",
+        endpoint_url="http://127.0.0.1:9",
+        credentials=Credentials(access_key="a", secret_key="b"),
+        attempts=1,
+    )
+    with pytest.raises(AwsUnavailable, match="out of reach"):
+        create(session)
