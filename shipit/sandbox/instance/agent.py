@@ -1,0 +1,233 @@
+"""Run lifecycle events on instances that are folders, as the CodeDeploy agent does (codedeploy.md, section 3)."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from shipit.models import EventStatus, Revision
+from shipit.sandbox.agents import Command, NoAgent, Outcome
+from shipit.sandbox.instance.archive import unpack
+from shipit.sandbox.instance.facts import InstanceFacts
+from shipit.sandbox.instance.folders import InstanceFolder, RevisionFolder
+from shipit.sandbox.instance.hooks import HookRunner, ScriptError
+from shipit.sandbox.instance.install import Installer
+from shipit.sandbox.instance.manifest import Script, read_manifest
+from shipit.sandbox.instance.processes import MARK, instances_folder, kill_marked, start_reaper
+from shipit.sandbox.instance.script_log import ScriptLog
+from shipit.sandbox.instance.slots import Slot, Slots
+from shipit.sandbox.instance.systemctl import SystemctlServer
+from shipit.sandbox.instance.units import Units
+
+#: Events whose scripts come from the last revision that was installed; all others from the new bundle.
+_OLD_REVISION = frozenset({"ApplicationStop", "BeforeBlockTraffic", "AfterBlockTraffic"})
+
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_DONE = Outcome(status=EventStatus.SUCCEEDED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Instance:
+    facts: InstanceFacts
+    folder: InstanceFolder
+    units: Units
+    #: What every process of the instance has in its environment.
+    environment: dict[str, str]
+
+
+class ProcessAgent:
+    """Be the agent of many instances at once; see `shipit.sandbox.agents.Agent`.
+
+    At most `slots` events *work* at a time; a hook that waits for long does not count.
+    """
+
+    def __init__(
+        self, state: Path, fetch: Callable[[Revision], bytes], endpoint: str, slots: int = 4, *, stub: bool = True
+    ) -> None:
+        """Keep instances below `state`, get bundles by `fetch`, and point processes at `endpoint` for AWS.
+
+        `fetch` raises whatever it likes; its text becomes the message. The metadata of instance i is expected at
+        `<endpoint>/_imds/<i>/`. With `stub` units run an idle process in place of their program.
+        """
+        self._state = state.resolve()
+        self._fetch = fetch
+        self._endpoint = endpoint.rstrip("/")
+        self._stub = stub
+        self._slots = Slots(slots)
+        self._instances: dict[str, _Instance] = {}
+        self._lock = threading.Lock()
+        self._systemctl = SystemctlServer(self._units)
+        self._reaper = start_reaper(self._state)
+
+    def add(self, facts: InstanceFacts) -> None:
+        """Make the instance's folder, or take up one of the same id that is there."""
+        folder = InstanceFolder(instances_folder(self._state) / facts.id)
+        for path in (folder.root, folder.agent, folder.programs, folder.units, folder.env_file.parent):
+            path.mkdir(parents=True, exist_ok=True)
+        folder.env_file.write_text(facts.env_file(stable_seconds=0 if self._stub else 2), encoding="utf-8")
+        self._systemctl.write_client(folder.programs, facts.id)
+        _write_python(folder.programs)
+        environment = self._environment(facts, folder)
+        units = Units(folder.units, environment, stub=self._stub)
+        with self._lock:
+            self._instances[facts.id] = _Instance(facts=facts, folder=folder, units=units, environment=environment)
+
+    def remove(self, instance_id: str) -> None:
+        """End an instance as a reclaim does: processes killed, no event ever answered. Its folder goes too."""
+        with self._lock:
+            instance = self._instances.pop(instance_id, None)
+        if instance is None:
+            return
+        instance.units.close()
+        kill_marked(instance.folder.path)
+        shutil.rmtree(instance.folder.path, ignore_errors=True)
+
+    def find(self, instance_id: str) -> InstanceFacts | None:
+        """Return the facts of an instance, None for an unknown one."""
+        with self._lock:
+            instance = self._instances.get(instance_id)
+        return instance.facts if instance else None
+
+    def close(self) -> None:
+        """Kill everything that was started; folders stay."""
+        self._slots.clear()
+        with self._lock:
+            instances = list(self._instances.values())
+            self._instances.clear()
+        for instance in instances:
+            instance.units.close()
+        self._systemctl.close()
+        # What hooks left behind: the reaper finds it by its mark, all instances in one look.
+        assert self._reaper.stdin
+        self._reaper.stdin.close()
+        self._reaper.wait()
+
+    def run(self, command: Command, done: Callable[[Outcome], None]) -> None:
+        """Start one lifecycle event; `done` gets its outcome on another thread, unless the instance goes away.
+
+        Raises NoAgent for an instance that does not exist.
+        """
+        with self._lock:
+            instance = self._instances.get(command.instance_id)
+        if instance is None:
+            raise NoAgent(command.instance_id)
+
+        def job(slot: Slot) -> None:
+            outcome = self._run(instance, command, slot)
+            with self._lock:
+                alive = self._instances.get(command.instance_id) is instance
+            if alive:
+                done(outcome)
+
+        self._slots.submit(job)
+
+    def _run(self, instance: _Instance, command: Command, slot: Slot) -> Outcome:
+        revision = instance.folder.revision(command.group_id, command.deployment_id)
+        try:
+            if command.event == "DownloadBundle":
+                self._download(instance.folder, revision, command)
+                return _DONE
+            if command.event == "Install":
+                _install(instance.folder, revision, command)
+                return _DONE
+            return _run_hooks(instance, revision, command, slot)
+        except Exception as error:
+            # Whatever it is, the agent survives it and says UnknownError with neither script nor log (section 1).
+            return Outcome(
+                status=EventStatus.FAILED, error_code="UnknownError", message=str(error) or type(error).__name__
+            )
+
+    def _download(self, folder: InstanceFolder, revision: RevisionFolder, command: Command) -> None:
+        bundle = self._fetch(command.revision)
+        shutil.rmtree(revision.path, ignore_errors=True)
+        revision.path.mkdir(parents=True)
+        (revision.path / f"bundle.{command.bundle_type}").write_bytes(bundle)
+        unpack(bundle, command.bundle_type, revision.archive)
+        folder.drop_old_revisions(command.group_id, revision)
+
+    def _units(self, instance_id: str) -> Units | None:
+        with self._lock:
+            instance = self._instances.get(instance_id)
+        return instance.units if instance else None
+
+    def _environment(self, facts: InstanceFacts, folder: InstanceFolder) -> dict[str, str]:
+        """Return a whole environment: nothing of the daemon's own leaks into an instance."""
+        return {
+            "PATH": f"{folder.programs}:{_SYSTEM_PATH}",
+            "HOME": str(folder.root),
+            "LANG": "C.UTF-8",
+            "SHIPIT_ROOT": str(folder.root),
+            MARK: str(folder.path),
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{self._endpoint}/_imds/{facts.id}/",
+            "AWS_ENDPOINT_URL_S3": self._endpoint,
+            "AWS_ENDPOINT_URL_SQS": self._endpoint,
+        }
+
+
+def _install(folder: InstanceFolder, revision: RevisionFolder, command: Command) -> None:
+    manifest = read_manifest(revision.archive)
+    Installer(
+        archive=revision.archive,
+        root=folder.root,
+        record=folder.install_record(command.group_id),
+        file_exists_behavior=manifest.file_exists_behavior or command.file_exists_behavior,
+    ).install(manifest.files)
+    folder.mark_installed(command.group_id, command.deployment_id)
+
+
+def _run_hooks(instance: _Instance, revision: RevisionFolder, command: Command, slot: Slot) -> Outcome:
+    if command.event in _OLD_REVISION:
+        installed = instance.folder.last_installed(command.group_id)
+        if installed is None:
+            return _DONE
+        revision = installed
+    scripts: tuple[Script, ...] = read_manifest(revision.archive).hooks.get(command.event, ())
+    if not scripts:
+        return _DONE
+    with ScriptLog(revision.log) as log:
+        runner = HookRunner(
+            archive=revision.archive,
+            cwd=instance.folder.agent,
+            env=instance.environment | _deployment_environment(command),
+            log=log,
+            on_slow=slot.give_up,
+        )
+        try:
+            runner.run(command.event, scripts)
+        except ScriptError as error:
+            return Outcome(
+                status=EventStatus.FAILED,
+                error_code=error.code,
+                script=error.script,
+                message=str(error),
+                log_tail=log.tail,
+            )
+    return _DONE
+
+
+def _deployment_environment(command: Command) -> dict[str, str]:
+    """Return the variables that the agent gives to every script (section 3)."""
+    return {
+        "LIFECYCLE_EVENT": command.event,
+        "DEPLOYMENT_ID": command.deployment_id,
+        "APPLICATION_NAME": command.application,
+        "DEPLOYMENT_GROUP_NAME": command.group,
+        "DEPLOYMENT_GROUP_ID": command.group_id,
+        "BUNDLE_BUCKET": command.revision.bucket,
+        "BUNDLE_KEY": command.revision.key,
+        "BUNDLE_VERSION": command.revision.version_id,
+        "BUNDLE_ETAG": command.revision.etag,
+    }
+
+
+def _write_python(folder: Path) -> None:
+    """Give hooks this very Python: what else `python3` may be on a laptop (a version manager's shim) is slow."""
+    path = folder / "python3"
+    path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")
+    path.chmod(0o755)

@@ -1,0 +1,32 @@
+"""What an instance of the sandbox is: the facts that EC2 and user data would give it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceFacts:
+    """Describe one instance: `lifecycle` is `spot` or `on-demand`, `reports` an `s3://bucket/prefix` URL."""
+
+    id: str
+    asg: str
+    queue: str
+    az: str
+    lifecycle: str
+    region: str
+    reports: str
+
+    def env_file(self, *, stable_seconds: int) -> str:
+        """Return the lines of `/etc/shipit/instance.env`, which user data writes on a real instance.
+
+        `stable_seconds` is how long ValidateService watches the worker's process.
+        """
+        values = {
+            "SHIPIT_REPORTS": self.reports,
+            "SHIPIT_QUEUE": self.queue,
+            "SHIPIT_ASG": self.asg,
+            "AWS_REGION": self.region,
+            "SHIPIT_STABLE_SECONDS": str(stable_seconds),
+        }
+        return "".join(f"{key}={value}\n" for key, value in values.items())

@@ -1,0 +1,110 @@
+"""Read systemd unit files: the few settings that decide what a worker's process is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)\s*")
+
+
+class BadUnit(Exception):
+    """Say why a unit cannot be loaded, in one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """Hold what the stand-in honours of a service unit; times in seconds.
+
+    `environment` is complete: Environment= and what the files of EnvironmentFile= held when the unit was read.
+    Everything else (Restart=, User=, limits, dependencies, other Exec lines) is ignored.
+    """
+
+    name: str
+    description: str
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    working_directory: str
+    type: str
+    kill_mode: str
+    stop_timeout: float
+    start_timeout: float
+
+
+def load_unit(folder: Path, name: str) -> Unit:
+    """Read unit `name` below `folder`; `worker@x.service` comes from the template `worker@.service`.
+
+    Raises BadUnit where there is none, or one without a usable ExecStart=.
+    """
+    prefix, at, instance = name.removesuffix(".service").partition("@")
+    path = folder / name
+    if at and not path.is_file():
+        path = folder / f"{prefix}@.service"
+    if not path.is_file() or (at and not instance):
+        raise BadUnit(f"Unit {name} not found.")
+    settings = _settings(path, {"%i": instance, "%I": _unescape(instance), "%n": name, "%p": prefix, "%%": "%"})
+
+    def last(key: str, default: str) -> str:
+        return (settings.get(key) or [default])[-1]
+
+    command = shlex.split(last("ExecStart", ""))
+    if not command or not command[0].startswith("/"):
+        raise BadUnit(f"Unit {name} has a bad unit file setting: ExecStart= needs an absolute path.")
+    try:
+        return Unit(
+            name=name,
+            description=last("Description", name),
+            command=tuple(command),
+            environment=_environment(settings),
+            working_directory=last("WorkingDirectory", "/"),
+            type=last("Type", "simple"),
+            kill_mode=last("KillMode", "control-group"),
+            stop_timeout=_seconds(last("TimeoutStopSec", "90")),
+            start_timeout=_seconds(last("TimeoutStartSec", "90")),
+        )
+    except (OSError, ValueError) as error:
+        raise BadUnit(f"Unit {name} has a bad unit file setting: {error}") from error
+
+
+def _settings(path: Path, specifiers: dict[str, str]) -> dict[str, list[str]]:
+    """Return each key's values in order; an empty value resets its key, as in systemd."""
+    settings: dict[str, list[str]] = {}
+    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    for line in text.splitlines():
+        key, equals, value = line.strip().partition("=")
+        if not equals or key.startswith(("#", ";")):
+            continue
+        value = re.sub("%.", lambda match: specifiers.get(match[0], match[0]), value.strip())
+        if value:
+            settings.setdefault(key.strip(), []).append(value)
+        else:
+            settings.pop(key.strip(), None)
+    return settings
+
+
+def _environment(settings: dict[str, list[str]]) -> dict[str, str]:
+    """Join Environment= with EnvironmentFile=, which wins; a file behind `-` may be missing."""
+    pairs = [pair for line in settings.get("Environment", []) for pair in shlex.split(line)]
+    for name in settings.get("EnvironmentFile", []):
+        path = Path(name.removeprefix("-"))
+        if name.startswith("-") and not path.exists():
+            continue
+        lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+        pairs += ["".join(shlex.split(line)) for line in lines if line and line[0] not in "#;"]
+    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+
+def _unescape(instance: str) -> str:
+    """Undo systemd's escaping of paths: `-` is `/`, `\\x2d` a byte (systemd.unit(5), %I)."""
+    return re.sub(r"\\x([0-9a-f]{2})", lambda match: chr(int(match[1], 16)), instance.replace("-", "/"))
+
+
+def _seconds(span: str) -> float:
+    if span == "infinity":
+        return float("inf")
+    if not span or _SPAN.sub("", span) or any(unit not in _SECONDS for _, unit in _SPAN.findall(span)):
+        raise ValueError(f"{span!r} is not a time span")
+    return sum(float(number) * _SECONDS[unit] for number, unit in _SPAN.findall(span))
