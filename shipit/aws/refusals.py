@@ -28,7 +28,7 @@ _NO_CREDENTIALS = (
     boto.ProfileNotFound,
 )
 _LOGGED_OUT = (boto.SSOError, boto.TokenRetrievalError)
-_UNREACHED = (boto.HTTPClientError, boto.IncompleteReadError)
+_UNREACHED = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError)
 
 
 def explain(error: BotoCoreError | ClientError) -> AwsError:
