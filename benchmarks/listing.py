@@ -1,4 +1,4 @@
-"""Time `inv --list` of shipit beside `inv --list` of an empty tasks.py, alternately; the goal is a ratio of at most 1.3.
+"""Time `inv --list` of shipit beside that of an empty tasks.py, alternately; the goal is a ratio of at most 1.3.
 
 usage: python benchmarks/listing.py [ROUNDS]
 """
