@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: The account that everything in the sandbox belongs to: moto's.
+ACCOUNT = "123456789012"
+
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceFacts:
@@ -27,6 +30,7 @@ class InstanceFacts:
             "SHIPIT_QUEUE": self.queue,
             "SHIPIT_ASG": self.asg,
             "AWS_REGION": self.region,
+            "AWS_ACCOUNT_ID": ACCOUNT,
             "SHIPIT_STABLE_SECONDS": str(stable_seconds),
         }
         return "".join(f"{key}={value}\n" for key, value in values.items())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from shipit.sandbox.instance.facts import InstanceFacts
+from shipit.sandbox.instance.facts import ACCOUNT, InstanceFacts
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 #: The instance role's name, and its credentials: dummies, which the sandbox's S3 takes as it takes any.
 ROLE = "shipit-instance"
 
-_ACCOUNT = "123456789012"
 _VALIDITY = timedelta(hours=6)
 
 
@@ -67,7 +66,7 @@ def _values(facts: InstanceFacts) -> dict[str, str]:
         f"meta-data/iam/security-credentials/{ROLE}": _credentials(),
         "dynamic/instance-identity/document": json.dumps(
             {
-                "accountId": _ACCOUNT,
+                "accountId": ACCOUNT,
                 "instanceId": facts.id,
                 "availabilityZone": facts.az,
                 "region": facts.region,

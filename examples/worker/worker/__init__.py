@@ -1,0 +1,1 @@
+"""A small Celery application on SQS: what shipit's first deployment carries."""
