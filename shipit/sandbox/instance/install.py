@@ -81,9 +81,9 @@ class Installer:
             if self.file_exists_behavior == "RETAIN":
                 return
             if self.file_exists_behavior != "OVERWRITE":
-                inside = "/" + str(destination.relative_to(self.root))
                 raise InstallError(
-                    f"The deployment failed because a specified file already exists at this location: {inside}"
+                    "The deployment failed because a specified file already exists at this location: "
+                    + self._inside(destination)
                 )
         yield source, destination
 
@@ -94,12 +94,18 @@ class Installer:
             raise InstallError(f"{destination}: leads outside of the instance's file system")
         return path
 
+    def _inside(self, path: Path) -> str:
+        """Return a path as the instance sees it."""
+        return f"/{path.relative_to(self.root)}"
+
     def _copy(self, source: Path, destination: Path) -> list[str]:
         """Copy one file or make one folder; return the paths that are new, outermost first."""
         if source.is_dir():
             return [str(path) for path in _make_folders(destination)]
         if destination.is_symlink():
             destination.unlink()
+        elif destination.is_dir():
+            raise InstallError(f"Is a directory - {self._inside(destination)}")
         shutil.copy2(source, destination, follow_symlinks=False)
         return [str(destination)]
 

@@ -1,0 +1,94 @@
+"""A unit file is read as systemd reads it, as far as a worker's process depends on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shipit.sandbox.instance.unit_file import BadUnit, Unit, load_unit
+
+
+def load(folder: Path, text: str, name: str = "worker@2026.11.24-gabc.service") -> Unit:
+    (folder / "worker@.service").write_text(f"[Service]\n{text}\n")
+    return load_unit(folder, name)
+
+
+def test_a_template_gets_its_instance_name(tmp_path: Path) -> None:
+    unit = load(tmp_path, "ExecStart=/opt/%i/run --name %n --of %p 100%%\nWorkingDirectory=/opt/%i")
+    assert unit.command == (
+        "/opt/2026.11.24-gabc/run",
+        "--name",
+        "worker@2026.11.24-gabc.service",
+        "--of",
+        "worker",
+        "100%",
+    )
+    assert unit.working_directory == "/opt/2026.11.24-gabc"
+
+
+def test_the_unescaped_instance_name_has_slashes_for_dashes(tmp_path: Path) -> None:
+    assert load(tmp_path, "ExecStart=/run %I", r"worker@var-lib\x2dx.service").command == ("/run", "var/lib-x")
+
+
+def test_the_defaults_are_systemds(tmp_path: Path) -> None:
+    unit = load(tmp_path, "ExecStart=/run")
+    assert (unit.type, unit.kill_mode, unit.stop_timeout, unit.start_timeout, unit.working_directory) == (
+        "simple",
+        "control-group",
+        90,
+        90,
+        "/",
+    )
+
+
+def test_settings_that_matter_are_read(tmp_path: Path) -> None:
+    unit = load(
+        tmp_path, "# a comment\nExecStart=/run \\\n  'a b'\nType=notify\nKillMode=mixed\nTimeoutStopSec=1min 30s"
+    )
+    assert (unit.command, unit.type, unit.kill_mode, unit.stop_timeout) == (("/run", "a b"), "notify", "mixed", 90)
+
+
+def test_an_infinite_time_is_infinite(tmp_path: Path) -> None:
+    assert load(tmp_path, "ExecStart=/run\nTimeoutStopSec=infinity").stop_timeout == float("inf")
+
+
+def test_the_environment_joins_lines_and_files_and_files_win(tmp_path: Path) -> None:
+    (tmp_path / "env").write_text("# comment\n\nA=file\nB='two words'\nC=x=y\n")
+    unit = load(
+        tmp_path,
+        f"ExecStart=/run\nEnvironment=A=line SHIPIT_BUILD=%i\nEnvironment='D=d d'\n"
+        f"EnvironmentFile={tmp_path}/env\nEnvironmentFile=-/no/such/file",
+    )
+    assert unit.environment == {
+        "A": "file",
+        "SHIPIT_BUILD": "2026.11.24-gabc",
+        "D": "d d",
+        "B": "two words",
+        "C": "x=y",
+    }
+
+
+def test_an_empty_value_resets_a_setting(tmp_path: Path) -> None:
+    assert load(tmp_path, "ExecStart=/a\nExecStart=\nExecStart=/b\nEnvironment=A=1\nEnvironment=").environment == {}
+
+
+def test_a_units_own_file_wins_over_the_template(tmp_path: Path) -> None:
+    (tmp_path / "worker@x.service").write_text("[Service]\nExecStart=/own\n")
+    assert load(tmp_path, "ExecStart=/template", "worker@x.service").command == ("/own",)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "why"),
+    [
+        ("ExecStart=/run", "other.service", "Unit other.service not found"),
+        ("ExecStart=/run", "worker@.service", "not found"),
+        ("Type=simple", "worker@x.service", "ExecStart= needs an absolute path"),
+        ("ExecStart=run", "worker@x.service", "ExecStart= needs an absolute path"),
+        ("ExecStart=/run\nTimeoutStopSec=soon", "worker@x.service", "'soon' is not a time span"),
+        ("ExecStart=/run\nEnvironmentFile=/no/such/file", "worker@x.service", "/no/such/file"),
+    ],
+)
+def test_a_unit_that_systemd_would_not_load_is_refused(text: str, name: str, why: str, tmp_path: Path) -> None:
+    with pytest.raises(BadUnit, match=why):
+        load(tmp_path, text, name)
