@@ -5,6 +5,7 @@ Times are aware datetimes in UTC. Nothing here knows AWS's dictionaries; `shipit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -81,6 +82,15 @@ class Revision:
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredObject:
+    """Find an object in S3: where it is, its size in bytes, and the metadata that it was written with."""
+
+    revision: Revision
+    size: int
+    metadata: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)

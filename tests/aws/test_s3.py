@@ -1,0 +1,101 @@
+"""Uploads are whole or not there, in one request or in parts; a taken key is never overwritten."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from shipit.aws.s3 import Bucket
+from shipit.errors import AwsError
+
+KEY = "builds/v1/worker-v1.tgz"
+META = {"sha256": "d" * 64}
+
+
+@pytest.fixture
+def client() -> Iterator[object]:
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+        client.create_bucket(Bucket="bucket")
+        client.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
+        yield client
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    (tmp_path / "small").write_bytes(b"bundle")
+    return tmp_path / "small"
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    (tmp_path / "large").write_bytes(bytes(range(256)) * (80 * 1024))
+    return tmp_path / "large"
+
+
+def upload(bucket: Bucket, path: Path) -> tuple[object, list[int]]:
+    sent: list[int] = []
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return bucket.upload(path, KEY, sha256=digest, metadata=META, progress=sent.append), sent
+
+
+def keys(client: object) -> list[str]:
+    return [o["Key"] for o in client.list_objects_v2(Bucket="bucket").get("Contents", ())]  # type: ignore[attr-defined]  # boto3's client
+
+
+def test_a_small_file_is_found_again_with_version_and_metadata(client: object, small: Path) -> None:
+    bucket = Bucket(client, "bucket")
+    revision, sent = upload(bucket, small)
+    found = bucket.find(KEY)
+    assert found
+    assert (found.revision, found.size, found.metadata) == (revision, 6, META)
+    assert found.revision.version_id
+    assert sent == [6]
+
+
+def test_a_large_file_goes_in_parts_and_arrives_whole(client: object, large: Path) -> None:
+    bucket = Bucket(client, "bucket", one_request=1024)
+    _, sent = upload(bucket, large)
+    assert client.get_object(Bucket="bucket", Key=KEY)["Body"].read() == large.read_bytes()  # type: ignore[attr-defined]  # boto3's client
+    assert sent == sorted(sent)
+    assert sent[-1] == large.stat().st_size
+    assert len(sent) >= 2
+
+
+def test_a_taken_key_is_left_as_it_is(client: object, small: Path) -> None:
+    client.put_object(Bucket="bucket", Key=KEY, Body=b"before")  # type: ignore[attr-defined]  # boto3's client
+    assert upload(Bucket(client, "bucket"), small)[0] is None
+    assert client.get_object(Bucket="bucket", Key=KEY)["Body"].read() == b"before"  # type: ignore[attr-defined]  # boto3's client
+
+
+def test_an_interrupted_upload_leaves_neither_an_object_nor_parts(client: object, large: Path) -> None:
+    def interrupt(sent: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Bucket(client, "bucket", one_request=1024).upload(
+            large, KEY, sha256="0" * 64, metadata=META, progress=interrupt
+        )
+    assert keys(client) == []
+    assert "Uploads" not in client.list_multipart_uploads(Bucket="bucket")  # type: ignore[attr-defined]  # boto3's client
+
+
+def test_what_is_not_there_is_none(client: object) -> None:
+    assert Bucket(client, "bucket").find("nothing") is None
+    assert Bucket(client, "bucket").get_json("nothing") is None
+
+
+def test_an_absent_bucket_is_one_error_that_names_it(client: object, small: Path) -> None:
+    with pytest.raises(AwsError, match="does not exist"):
+        upload(Bucket(client, "no-such-bucket"), small)
+
+
+def test_json_is_read_back_and_folders_are_listed(client: object) -> None:
+    bucket = Bucket(client, "bucket")
+    bucket.put_json("builds/v1/x.json", {"a": 1})
+    bucket.put_json("builds/v2/x.json", {"a": 2})
+    assert bucket.get_json("builds/v2/x.json") == {"a": 2}
+    assert list(bucket.folders("builds")) == ["v1", "v2"]
