@@ -77,7 +77,10 @@ class Members(Protocol):
     """Know which instances an Auto Scaling group has."""
 
     def in_service(self, asg: str) -> list[str]:
-        """Return the ids of the instances in service, never blocking on a call to CodeDeploy."""
+        """Return the ids of the instances in service; an unknown group has none.
+
+        Called with CodeDeploy locked: never wait here for anything that calls CodeDeploy.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

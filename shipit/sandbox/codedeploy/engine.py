@@ -53,8 +53,11 @@ _TIMEOUT = ("TIMEOUT", "The deployment did not end within its time limit.")
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Bound the service: `active` deployments of the account (AWS's default, adjustable), and how long one stays
-    Created and then Queued before it begins (`created`, `queued`, in seconds of the clock)."""
+    """Bound the service.
+
+    `active` deployments run in the account at once (AWS's default, adjustable, and launches count); one stays
+    Created and then Queued for `created` and `queued` seconds of the clock before it begins.
+    """
 
     active: int = 1000
     created: float = 0.5
@@ -224,7 +227,9 @@ class Engine:
         return ended
 
     def _overdue(self, deployment: Deployment) -> None:
-        self._end(deployment, DeploymentStatus.FAILED, _TIMEOUT)
+        # A stop may have come while this step waited for the lock.
+        if not deployment.status.ended:
+            self._end(deployment, DeploymentStatus.FAILED, _TIMEOUT)
 
     def _end(
         self,
@@ -293,7 +298,7 @@ class Engine:
         for group in groups:
             if group.active is not None:
                 group.late.add(instance_id)
-            if group.last_success is not None:
+            if group.last_success is not None and instance_id not in group.launching:
                 group.launching[instance_id] = asg
                 self._create(_derived(group.last_success.order, creator=LAUNCH, only=(instance_id,)))
         if not any(instance_id in group.launching for group in groups):
@@ -328,7 +333,7 @@ def _derived(order: Order, **changes: Any) -> Order:
 
 
 def _rank(host: Host, order: Order) -> int:
-    if host.healthy is False:
+    if host.failed:
         return _UNHEALTHY
     if host.bundle is None:
         return _UNKNOWN
@@ -338,8 +343,8 @@ def _rank(host: Host, order: Order) -> int:
 def _left_behind(order: Order, status: TargetStatus) -> Host:
     """Say what an instance holds after a deployment: only a success leaves something known."""
     if status is TargetStatus.SUCCEEDED:
-        return Host(bundle=order.bundle, healthy=True)
-    return Host(healthy=False if status is TargetStatus.FAILED else None)
+        return Host(bundle=order.bundle)
+    return Host(failed=status is TargetStatus.FAILED)
 
 
 def _progress(deployment: Deployment) -> Progress:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import RLock
 
 from shipit.models import EventStatus, TargetStatus
 from shipit.sandbox.agents import Agent, Command, NoAgent, Outcome
 from shipit.sandbox.clock import Handle, Timer
 from shipit.sandbox.codedeploy.records import Deployment, Event, Target
+
+log = logging.getLogger(__name__)
 
 #: Seconds within which an event must start, and end (reference codedeploy.md, section 2).
 EVENT_MUST_START, EVENT_MUST_END = 300.0, 3600.0
@@ -26,6 +29,7 @@ _NOT_ENDED = Outcome(
     error_code="UnknownError",
     message="The lifecycle event did not end within its time limit.",
 )
+_NOT_RUN = Outcome(status=EventStatus.FAILED, error_code="UnknownError")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -97,6 +101,9 @@ class Lifecycle:
             except NoAgent:
                 event.status, event.started_at = EventStatus.PENDING, None
                 self._limit(run, EVENT_MUST_START, self._never_started)
+            except Exception as error:
+                log.exception("the agent of %s refused %s", run.target.instance_id, event.name)
+                self._report(run, event, replace(_NOT_RUN, message=f"{type(error).__name__}: {error}"))
 
     def _report(self, run: _Run, event: Event, outcome: Outcome) -> None:
         """Take an agent's word, on any thread, and act on it on the clock's, where no lock of the agent is held."""

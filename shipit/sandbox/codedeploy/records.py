@@ -69,13 +69,10 @@ class RollbackPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """Remember what a group's deployments left on an instance; None is "not known".
-
-    A host is unhealthy from a failed deployment to the next success.
-    """
+    """Remember what a group's last deployment left on an instance: a bundle, a failure, or nothing known."""
 
     bundle: Bundle | None = None
-    healthy: bool | None = None
+    failed: bool = False
 
 
 @dataclass(kw_only=True, eq=False)

@@ -280,3 +280,22 @@ def test_a_deployment_fails_after_twelve_hours(world: World) -> None:
     overview = world.info(deployment_id)["deploymentOverview"]
     assert overview["InProgress"] == overview["Pending"] == 0
     assert overview["Succeeded"] + overview["Skipped"] == 14
+
+
+def test_an_instance_announced_twice_is_deployed_to_once(world: World) -> None:
+    world.group(1)
+    world.deployed("v1")
+    for _ in range(2):
+        world.codedeploy.instance_launched("asg-q", "i-new")
+    world.clock.run()
+    assert world.launches == [("asg-q", "i-new", True)]
+    assert len(world.newest(9)) == 2
+
+
+def test_an_agent_that_breaks_fails_its_event_with_the_reason(world: World) -> None:
+    world.group(2)
+    world.agent.breaks_on = "i-q-1"
+    info = world.deployed()
+    assert (info["status"], info["deploymentOverview"]["Failed"]) == ("Succeeded", 1)
+    event = world.target(info["deploymentId"], "i-q-1")["lifecycleEvents"][0]
+    assert event["diagnostics"]["message"] == "RuntimeError: on purpose"

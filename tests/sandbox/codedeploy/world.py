@@ -10,16 +10,13 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from shipit.models import EventStatus
-from shipit.sandbox.agents import Command, Outcome, ScriptedAgent
+from shipit.sandbox.agents import Command, ScriptedAgent, script_failure
 from shipit.sandbox.clock import ManualClock
 from shipit.sandbox.codedeploy import CodeDeploy, Limits
 from shipit.sandbox.wire import JsonService
 
 APP = "workers"
-FAILED = Outcome(
-    status=EventStatus.FAILED, error_code="ScriptFailed", script="start.sh", message="exit 1", log_tail="[stderr]boom"
-)
+FAILED = script_failure("start.sh", "[stderr]boom", "exit 1")
 PREDEFINED = {
     "all": "CodeDeployDefault.AllAtOnce",
     "half": "CodeDeployDefault.HalfAtATime",
@@ -73,14 +70,17 @@ class Door:
 
 
 class RecordingAgent(ScriptedAgent):
-    """Play by rules and remember every command."""
+    """Play by rules, remember every command, and break on one instance if told to."""
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__(clock)
         self.commands: list[Command] = []
+        self.breaks_on = ""
 
     def run(self, command: Command, done: Any) -> None:
         self.commands.append(command)
+        if command.instance_id == self.breaks_on:
+            raise RuntimeError("on purpose")
         super().run(command, done)
 
 
