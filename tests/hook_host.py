@@ -15,7 +15,7 @@ from instances import FACTS
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[1]
 
 SYSTEMCTL = """#!/bin/sh
 # Note the call; answer as the file named for the verb says.
