@@ -3,15 +3,21 @@
 . "${0%/*}/lib.sh"
 
 # Type=notify: returns when the worker is ready. A broken build ends here, while the old one goes on consuming.
-systemctl start "$unit" || die "$unit did not start; see journalctl -u $unit"
+systemctl start "$unit" || {
+  systemctl stop --no-block "$unit" # or Restart= would go on trying
+  die "$unit did not start; see journalctl -u $unit"
+}
 systemctl enable --quiet "$unit"
 
 # A drain may last longer than a hook may: nobody waits for it.
+running=$(systemctl list-units --plain --no-legend "$app@*.service")
 stopped=0
-for other in $(systemctl list-units --plain --no-legend "$app@*.service" | while read -r name _; do echo "$name"; done); do
-  if [ "$other" != "$unit" ]; then
+while read -r other _; do
+  if [ -n "$other" ] && [ "$other" != "$unit" ]; then
     systemctl disable --quiet --now --no-block "$other"
     stopped=$((stopped + 1))
   fi
-done
+done <<LIST
+$running
+LIST
 finish "\"unit\":\"$unit\",\"stopped\":$stopped"

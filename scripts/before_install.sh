@@ -1,5 +1,5 @@
 #!/bin/sh
-# BeforeInstall: refuse before anything changes, make room, and clear the folder that Install copies to.
+# BeforeInstall: refuse what cannot work, make room, and clear the folder that Install copies to.
 . "${0%/*}/lib.sh"
 
 keep=5 # releases, the running ones apart
@@ -16,9 +16,10 @@ count=0
 # shellcheck disable=SC2045  # a build's name holds no blanks
 for old in $(ls -t "$releases"); do
   count=$((count + 1))
-  if [ "$count" -gt "$keep" ] && [ "$old" != "$build" ] &&
-    ! systemctl is-active --quiet "$app@${old%.tmp}.service"; then
-    rm -rf "${releases:?}/$old"
+  if [ "$count" -gt "$keep" ] && [ "$old" != "$build" ]; then
+    # Also a worker that still drains has a process.
+    pid=$(systemctl show --property=MainPID --value "$app@${old%.tmp}.service")
+    [ "$pid" != 0 ] || rm -rf "${releases:?}/$old"
   fi
 done
 

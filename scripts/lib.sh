@@ -27,7 +27,7 @@ finish() {
 fact() {
   value=$2
   if [ -f "$root/etc/shipit/instance.env" ]; then
-    while IFS='=' read -r key rest; do
+    while IFS='=' read -r key rest || [ -n "$key" ]; do
       [ "$key" != "$1" ] || value=$rest
     done <"$root/etc/shipit/instance.env"
   fi

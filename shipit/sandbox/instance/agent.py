@@ -55,7 +55,7 @@ class ProcessAgent:
         `fetch` raises whatever it likes; its text becomes the message. The metadata of instance i is expected at
         `<endpoint>/_imds/<i>/`. With `stub` units run an idle process in place of their program.
         """
-        self._state = state.resolve()
+        self._state = state
         self._fetch = fetch
         self._endpoint = endpoint.rstrip("/")
         self._stub = stub

@@ -26,7 +26,7 @@ _ROUNDS = 10
 
 def instances_folder(state: Path) -> Path:
     """Return the folder that holds one folder per instance."""
-    return state / "instances"
+    return state.resolve() / "instances"
 
 
 def clean_leftovers(state: Path) -> int:
