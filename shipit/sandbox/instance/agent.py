@@ -17,7 +17,7 @@ from shipit.sandbox.instance.facts import InstanceFacts
 from shipit.sandbox.instance.folders import InstanceFolder, RevisionFolder
 from shipit.sandbox.instance.hooks import HookRunner, ScriptError
 from shipit.sandbox.instance.install import Installer
-from shipit.sandbox.instance.manifest import Script, read_manifest
+from shipit.sandbox.instance.manifest import read_manifest
 from shipit.sandbox.instance.processes import MARK, instances_folder, kill_marked, start_reaper
 from shipit.sandbox.instance.script_log import ScriptLog
 from shipit.sandbox.instance.slots import Slot, Slots
@@ -187,8 +187,8 @@ def _run_hooks(instance: _Instance, revision: RevisionFolder, command: Command, 
         if installed is None:
             return _DONE
         revision = installed
-    scripts: tuple[Script, ...] = read_manifest(revision.archive).hooks.get(command.event, ())
-    if not scripts:
+    hooks = read_manifest(revision.archive).hooks.get(command.event, ())
+    if not hooks:
         return _DONE
     with ScriptLog(revision.log) as log:
         runner = HookRunner(
@@ -199,7 +199,7 @@ def _run_hooks(instance: _Instance, revision: RevisionFolder, command: Command, 
             on_slow=slot.give_up,
         )
         try:
-            runner.run(command.event, scripts)
+            runner.run(command.event, hooks)
         except ScriptError as error:
             return Outcome(
                 status=EventStatus.FAILED,

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shipit.sandbox.instance.manifest import Script
+from shipit.appspec import Hook
 from shipit.sandbox.instance.script_log import ScriptLog
 
 #: Seconds from SIGTERM to SIGKILL for a script that ran out of time (agent 2.x).
@@ -48,48 +48,48 @@ class HookRunner:
     log: ScriptLog
     on_slow: Callable[[], None]
 
-    def run(self, event: str, scripts: Iterable[Script]) -> None:
+    def run(self, event: str, hooks: Iterable[Hook]) -> None:
         """Run the scripts one after another. Raises ScriptError for the first that fails."""
         self.log.add(f"LifecycleEvent - {event}\n")
-        for script in scripts:
-            path = self.archive / script.location
+        for hook in hooks:
+            path = self.archive / hook.location
             if not path.is_file():
                 raise ScriptError(
                     "ScriptMissing",
-                    script.location,
-                    f"Script does not exist at specified location: {script.location}",
+                    hook.location,
+                    f"Script does not exist at specified location: {hook.location}",
                 )
-            _make_executable(path, script.location)
-            self.log.add(f"Script - {script.location}\n")
-            self._run_one(path, script)
+            _make_executable(path, hook.location)
+            self.log.add(f"Script - {hook.location}\n")
+            self._run_one(path, hook)
 
-    def _run_one(self, path: Path, script: Script) -> None:
-        deadline = time.monotonic() + script.timeout
-        with self._start(path, script.location) as process:
+    def _run_one(self, path: Path, hook: Hook) -> None:
+        deadline = time.monotonic() + hook.timeout
+        with self._start(path, hook.location) as process:
             slow_at = time.monotonic() + SLOW_AFTER
             closed = self._log_output(process, slow_at, deadline)
             if not self._wait(process, slow_at, deadline):
                 _end_group(process)
                 raise ScriptError(
                     "ScriptTimedOut",
-                    script.location,
-                    f"Script at specified location: {script.location} failed to complete in {script.timeout} seconds",
+                    hook.location,
+                    f"Script at specified location: {hook.location} failed to complete in {hook.timeout} seconds",
                 )
         if not closed:
             # The agent's own code for this is not among the API's: what CodeDeploy makes of it is not known.
             raise ScriptError(
                 "UnknownError",
-                script.location,
-                f"Script at specified location: {script.location} failed to close STDOUT",
+                hook.location,
+                f"Script at specified location: {hook.location} failed to close STDOUT",
             )
         if process.returncode:
-            user = f" run as user {script.runas}" if script.runas else ""
+            user = f" run as user {hook.runas}" if hook.runas else ""
             # A script that a signal ended has no exit code; a shell would say 128 + the signal.
             code = process.returncode if process.returncode > 0 else 128 - process.returncode
             raise ScriptError(
                 "ScriptFailed",
-                script.location,
-                f"Script at specified location: {script.location}{user} failed with exit code {code}",
+                hook.location,
+                f"Script at specified location: {hook.location}{user} failed with exit code {code}",
             )
 
     def _start(self, path: Path, location: str) -> subprocess.Popen[bytes]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from shipit.sandbox.instance.manifest import FileMapping
+from shipit.appspec import FileMapping
 
 
 class InstallError(Exception):
@@ -56,7 +56,7 @@ class Installer:
                 path.unlink(missing_ok=True)
 
     def _plan(self, mapping: FileMapping) -> Iterator[tuple[Path, Path]]:
-        source = self.archive / mapping.source.lstrip("/")
+        source = self.archive / mapping.source
         destination = self._below_root(mapping.destination)
         if source.is_dir():
             yield source, destination

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from shipit.appspec import FileMapping
 from shipit.sandbox.instance.install import Installer, InstallError
-from shipit.sandbox.instance.manifest import FileMapping
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def make(tmp_path: Path, behavior: str = "DISALLOW") -> Installer:
 
 
 def everything(destination: str = "/opt/app") -> list[FileMapping]:
-    return [FileMapping(source="/", destination=destination)]
+    return [FileMapping(source="", destination=destination)]
 
 
 def test_a_whole_bundle_is_copied_with_its_modes(installer: Installer) -> None:
