@@ -1,0 +1,234 @@
+"""Lay out what takes several lines: a plan, a failed group, the end of a rollout, the verdict over a fleet.
+
+Pure: values in, lines out. `limit` is the columns that a line may take; without one nothing is cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from shipit.display.board import Board
+from shipit.display.text import Line, clean, clip, dollars, duration, listing, plural, size, table, wrap
+from shipit.display.words import TONES, by_phase
+from shipit.events import GroupDiagnosed, RolloutFinished
+from shipit.models import Action, Node, NodeState, Phase, PlannedGroup, RolloutPlan, Target, Verification
+
+#: A plan of more groups folds those that are alike; so does the log fold their starts.
+MANY = 100
+_TAIL = 10
+_NODES = 10
+_BAD = (Phase.FAILED, Phase.PARTIAL, Phase.STOPPED)
+_ACTION_TONES = {Action.DEPLOY: "", Action.CURRENT: "dim", Action.EMPTY: "dim", Action.EXCLUDED: "dim"}
+
+
+def plan_lines(plan: RolloutPlan, limit: int | None = None) -> list[Line]:
+    """Lay out a plan: one row a group, or a row for groups that are alike where there are many; totals last."""
+    build = plan.published.build
+    facts = [f for f in (build.sha[:10], size(build.size) if build.size else "", plan.deployment_config) if f]
+    head = f"plan {plan.id}: {build.version} to {plan.env}" + (f" ({', '.join(facts)})" if facts else "")
+    bundles = _alike(plan.groups) if len(plan.groups) > MANY else [[g] for g in plan.groups]
+    rows = [
+        (
+            _of_many(bundle),
+            f"{sum(g.group.in_service for g in bundle):,}",
+            bundle[0].running or "-",
+            bundle[0].action.value,
+            bundle[0].reason,
+        )
+        for bundle in bundles
+    ]
+    lines = table(("group", "instances", "running", "action", "reason"), rows, right={1}, limit=limit)
+    tones = ["head", *(_ACTION_TONES.get(b[0].action, "warn") for b in bundles)]
+    return [
+        *(Line(t, "head") for t in wrap(clean(head), limit, "  ")),
+        *(Line(t, tone) for t, tone in zip(lines, tones, strict=True)),
+        *(Line(t, "head") for t in wrap(_totals(plan), limit, "  ")),
+    ]
+
+
+def _alike(groups: Iterable[PlannedGroup]) -> list[list[PlannedGroup]]:
+    found: dict[tuple[Action, str, str], list[PlannedGroup]] = {}
+    for group in groups:
+        found.setdefault((group.action, group.reason, group.running), []).append(group)
+    return list(found.values())
+
+
+def _of_many(groups: Sequence[PlannedGroup]) -> str:
+    return groups[0].group.name if len(groups) == 1 else listing([g.group.name for g in groups], 1)
+
+
+def _totals(plan: RolloutPlan) -> str:
+    reached = sum(g.group.in_service for g in plan.to_deploy)
+    deploy = f"{plural(len(plan.to_deploy), 'group')} to deploy ({plural(reached, 'instance')})"
+    others = [f"{plan.count(a):,} {a}" for a in Action if a is not Action.DEPLOY and plan.count(a)]
+    return ", ".join([deploy, *others])
+
+
+def failure_lines(failure: GroupDiagnosed, limit: int | None = None) -> list[Line]:
+    """Lay out why a group failed: cause, instances, lifecycle event, script, end of its log, next command."""
+    worst = next((t for t in failure.targets if t.failed_event), None)
+    event = worst.failed_event if worst else None
+    facts: list[tuple[str, str, str]] = []
+    if failure.deployment_id:
+        facts.append(("deployment", failure.deployment_id, ""))
+    if failure.targets:
+        facts.append(("instances", _instances(failure.targets), ""))
+    if event:
+        facts.append(("event", f"{event.name} ({event.error_code})" if event.error_code else event.name, ""))
+        if event.script:
+            facts.append(("script", event.script, ""))
+        if event.message:
+            facts.append(("message", event.message, ""))
+        tail = [t for t in event.log_tail.splitlines() if t.strip()][-_TAIL:]
+        whose = f"log of {worst.instance_id}" if worst and tail else ""
+        facts += [("log" if n == 0 else "", f"| {t.rstrip()}", "dim") for n, t in enumerate(tail)]
+        if whose and len(failure.targets) > 1:
+            facts.insert(len(facts) - len(tail), ("log of", worst.instance_id if worst else "", ""))
+    facts.append(("next", failure.next_step, "head"))
+    lines = [Line(t, "bad") for t in wrap(clean(f"{failure.group} failed: {failure.cause}"), limit, "    ")]
+    for name, said, tone in facts:
+        text = f"    {name:<10}  {clean(said)}"
+        whole = [clip(text, limit)] if limit is not None and tone == "dim" else wrap(text, limit, " " * 16)
+        lines += [Line(t, tone) for t in whole]
+    return lines
+
+
+def _instances(targets: Sequence[Target]) -> str:
+    states: dict[str, int] = {}
+    for target in targets:
+        states[target.status.value.lower()] = states.get(target.status.value.lower(), 0) + 1
+    counted = ", ".join(f"{count} {state}" for state, count in states.items())
+    return f"{listing([t.instance_id for t in targets])} ({counted})"
+
+
+def summary_lines(board: Board, end: RolloutFinished, limit: int | None = None) -> list[Line]:
+    """Lay out the end of a rollout: groups by phase, the failed ones by cause, seconds, AWS calls by operation."""
+    bad = [row for row in board.rows.values() if row.phase in _BAD]
+    ended = "watched until interrupted, after" if end.interrupted else "ended after"
+    head = f"rollout {end.rollout_id} of {end.version} {ended} {duration(end.seconds)}: {by_phase(board)}"
+    tone = "warn" if end.interrupted or not board.rows else "bad" if bad else "good"
+    done, lost, total = board.instances()
+    facts = [(f"instances  {done - lost:,} of {total:,} succeeded" + (f", {lost:,} did not" if lost else ""), "")]
+    causes: dict[tuple[Phase, str], list[str]] = {}
+    for row in bad:
+        known = board.causes.get(row.group)
+        causes.setdefault((row.phase, known.cause if known else row.error), []).append(row.group)
+    for (phase, cause), names in causes.items():
+        facts.append((f"{phase:<9}  {listing(names)}" + (f": {cause}" if cause else ""), TONES[phase]))
+    if end.calls:
+        calls = sorted(end.calls.items(), key=lambda c: (-c[1], c[0]))
+        slowed = f"; throttled {plural(board.throttles, 'time')}" if board.throttles else ""
+        said = ", ".join(f"{name} {count:,}" for name, count in calls)
+        facts.append((f"AWS calls  {sum(end.calls.values()):,}: {said}{slowed}", "dim"))
+    if end.interrupted:
+        facts.append((f"next       its deployments go on without us; inv watch {end.rollout_id}", "head"))
+    lines = [Line(t, tone) for t in wrap(clean(head), limit, "  ")]
+    for text, shade in facts:
+        lines += [Line(t, shade) for t in wrap("  " + clean(text), limit, " " * 13)]
+    return lines
+
+
+def verification_lines(found: Verification, limit: int | None = None) -> list[Line]:
+    """Lay out a verdict: a row for each group that is not clean, a line for each bad instance, the count last.
+
+    Groups whose counted instances are all current are left out; at most ten instances of a group are shown.
+    """
+    groups: dict[str, list[Node]] = {}
+    for node in found.nodes:
+        if node.state.is_counted:
+            groups.setdefault(node.group, []).append(node)
+    lines: list[Line] = []
+    for name, nodes in groups.items():
+        bad = [n for n in nodes if n.state is not NodeState.CURRENT]
+        if bad:
+            lines += [Line(t, "warn") for t in wrap(clean(f"{name}: {_tally(nodes)}"), limit, "  ")]
+            lines += _node_lines(bad, limit)
+    return [*lines, *(Line(t, "good" if found.converged else "bad") for t in wrap(verdict(found), limit, "  "))]
+
+
+def _node_lines(bad: Sequence[Node], limit: int | None) -> list[Line]:
+    shown = bad[:_NODES]
+    rows = [(n.instance_id, n.state.value, n.running or "-", age(n.age)) for n in shown]
+    inner = None if limit is None else limit - 2
+    lines: list[Line] = []
+    for text, node in zip(table(("",) * 4, rows, limit=inner)[1:], shown, strict=True):
+        step = clean(node.next_step)
+        joined = f"  {text}  {step}"
+        if not step or limit is None or len(joined) <= limit:
+            lines.append(Line(joined.rstrip()))
+        else:
+            lines += [Line(f"  {text}"), *(Line(t, "dim") for t in wrap(f"      {step}", limit, " " * 6))]
+    if len(bad) > len(shown):
+        lines.append(Line(f"  ... and {len(bad) - len(shown):,} more: {_states(bad[len(shown) :])}", "dim"))
+    return [Line(clip(t.text, limit) if limit is not None else t.text, t.tone) for t in lines]
+
+
+def age(seconds: float | None) -> str:
+    """Say how long ago an instance reported."""
+    return "never reported" if seconds is None else f"{duration(seconds)} ago"
+
+
+def verdict(found: Verification) -> str:
+    """Say the verdict in a line: how many are current, what the others are, what the query cost."""
+    said = _tally([n for n in found.nodes if n.state.is_counted])
+    outside = _states([n for n in found.nodes if not n.state.is_counted])
+    said += f"; not counted: {outside}." if outside else "."
+    cost = found.cost
+    if cost.query_id or cost.scanned or cost.seconds:
+        said += f" Athena: {size(cost.scanned)}, {dollars(cost.dollars)}, {duration(cost.seconds)}"
+    return said
+
+
+def _tally(nodes: Sequence[Node]) -> str:
+    if not nodes:
+        return "nothing was checked: no instance is in service"
+    bad = _states([n for n in nodes if n.state is not NodeState.CURRENT])
+    current = sum(n.state is NodeState.CURRENT for n in nodes)
+    return f"{current:,} of {len(nodes):,} current" + (f"; {bad}" if bad else "")
+
+
+def _states(nodes: Sequence[Node]) -> str:
+    found = [(state, sum(n.state is state for n in nodes)) for state in NodeState]
+    return ", ".join(f"{count:,} {state}" for state, count in found if count)
+
+
+def value_lines(fields: Mapping[str, object], limit: int | None = None) -> list[Line]:
+    """Lay out an answer: one field as its value, several as names and values, lists of mappings as tables."""
+    if len(fields) == 1:
+        return _value(next(iter(fields.values())), limit)
+    wide = max((len(name) for name in fields), default=0)
+    lines: list[Line] = []
+    for name, value in fields.items():
+        if _is_table(value):
+            lines += [Line(f"{clean(name)}:", "head"), *_value(value, limit)]
+        else:
+            whole = f"{clean(name):<{wide}}  {_flat(value)}"
+            lines += [Line(t) for t in wrap(whole, limit, " " * (wide + 2))]
+    return lines
+
+
+def _value(value: object, limit: int | None) -> list[Line]:
+    if isinstance(value, (list, tuple)) and _is_table(value):
+        names = list(dict.fromkeys(key for row in value for key in row))
+        rows = [[_flat(row.get(n, "")) for n in names] for row in value]
+        lines = table([str(n) for n in names], rows, limit=limit)
+        return [Line(t, "head" if n == 0 else "") for n, t in enumerate(lines)]
+    if isinstance(value, (list, tuple)):
+        return [Line(t) for item in value for t in wrap(_flat(item), limit)]
+    return [Line(t) for t in wrap(_flat(value), limit)]
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(v, Mapping) for v in value)
+
+
+def _flat(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "-"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_flat(v) for v in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{clean(str(k))} {_flat(v)}" for k, v in value.items())
+    return clean(str(value))

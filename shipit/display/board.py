@@ -1,0 +1,122 @@
+"""Keep the score of a rollout from its events: what the fleet line, the live view and the summaries read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shipit.events import (
+    Event,
+    GroupDiagnosed,
+    GroupEnded,
+    GroupProgress,
+    GroupStarted,
+    RolloutFinished,
+    RolloutStarted,
+    Throttled,
+    Tick,
+)
+from shipit.models import Overview, Phase, RolloutPlan
+
+
+@dataclass(slots=True)
+class Row:
+    """Follow one group of the rollout."""
+
+    group: str
+    instances: int
+    phase: Phase = Phase.WAITING
+    deployment_id: str = ""
+    overview: Overview = field(default_factory=Overview)
+    started_at: datetime | None = None
+    seconds: float | None = None
+    error: str = ""
+
+    @property
+    def total(self) -> int:
+        """Count the instances: those of the deployment once it says how many, else those planned."""
+        return self.overview.total or self.instances
+
+    @property
+    def done(self) -> int:
+        """Count the instances that will not change again."""
+        return self.overview.done
+
+    def elapsed(self, now: datetime) -> float | None:
+        """Return the seconds that the group has taken, nothing before its start."""
+        if self.seconds is not None:
+            return self.seconds
+        return None if self.started_at is None else max((now - self.started_at).total_seconds(), 0.0)
+
+
+class Board:
+    """Follow a whole rollout. Events of a group that the plan did not name open a row for it."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.plan: RolloutPlan | None = None
+        self.started_at: datetime | None = None
+        self.last_tick: datetime | None = None
+        self.finished: RolloutFinished | None = None
+        self.rows: dict[str, Row] = {}
+        self.causes: dict[str, GroupDiagnosed] = {}
+        self.throttles = 0
+        self.throttled: Throttled | None = None
+
+    @property
+    def running(self) -> bool:
+        """Tell whether a rollout has begun and not ended."""
+        return self.plan is not None and self.finished is None
+
+    def take(self, event: Event) -> None:
+        """Note what the event changes."""
+        match event:
+            case RolloutStarted(plan=plan, at=at):
+                self.__init__()  # type: ignore[misc]  # a second rollout starts from nothing, as the first did
+                self.plan, self.started_at, self.last_tick = plan, at, at
+                self.rows = {
+                    p.group.name: Row(group=p.group.name, instances=p.group.in_service) for p in plan.to_deploy
+                }
+            case GroupStarted():
+                row = self._row(event.group, event.instances)
+                row.instances, row.deployment_id = event.instances, event.deployment_id
+                row.phase, row.started_at = Phase.RUNNING, event.at
+            case GroupProgress():
+                row = self._row(event.group, event.overview.total)
+                row.deployment_id, row.overview = event.deployment_id, event.overview
+                if not row.phase.ended:
+                    row.phase = Phase.RUNNING
+            case GroupEnded():
+                row = self._row(event.group, event.overview.total)
+                row.deployment_id, row.overview = event.deployment_id or row.deployment_id, event.overview
+                row.phase, row.seconds = event.phase, event.seconds
+                row.error = event.error_message or event.error_code
+            case GroupDiagnosed():
+                self.causes[event.group] = event
+            case Throttled():
+                self.throttles += 1
+                self.throttled = event
+            case Tick(at=at):
+                self.last_tick = at
+            case RolloutFinished():
+                self.finished = event
+            case _:
+                pass
+
+    def _row(self, group: str, instances: int) -> Row:
+        return self.rows.setdefault(group, Row(group=group, instances=instances))
+
+    def phases(self) -> Counter[Phase]:
+        """Count the groups by phase."""
+        return Counter(row.phase for row in self.rows.values())
+
+    def named(self, phase: Phase) -> list[str]:
+        """Name the groups in this phase, in their order."""
+        return [row.group for row in self.rows.values() if row.phase is phase]
+
+    def instances(self) -> tuple[int, int, int]:
+        """Count the instances: done, failed or skipped, all."""
+        rows = self.rows.values()
+        bad = sum(r.overview.failed + r.overview.skipped for r in rows)
+        return sum(r.done for r in rows), bad, sum(r.total for r in rows)

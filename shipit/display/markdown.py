@@ -1,0 +1,158 @@
+"""Sum a command up in Markdown for the page of a CI job (GITHUB_STEP_SUMMARY)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from shipit.display.blocks import age, verdict
+from shipit.display.board import Board, Row
+from shipit.display.text import clean, duration, plural
+from shipit.display.words import by_phase, counts
+from shipit.errors import ShipitError
+from shipit.events import Event, GroupDiagnosed, Notice, Verified
+from shipit.models import NodeState, Phase, RolloutPlan, Verification
+
+if TYPE_CHECKING:
+    from shipit.display import Display
+
+#: GitHub refuses a summary above 1 MiB, and nobody reads one that long.
+_ROWS = 50
+_FAILURES = 10
+_TAIL = 15
+
+
+class WithSummary:
+    """Pass everything on to a display, and append the summary to a file on leaving."""
+
+    def __init__(self, display: Display, path: str) -> None:
+        """Wrap `display`; the file at `path` is appended to, as several steps of a job share it."""
+        self._display = display
+        self._path = path
+        self._board = Board()
+        self._verification: Verification | None = None
+        self._errors: list[ShipitError] = []
+
+    def __enter__(self) -> Self:
+        self._display.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if text := summary(self._board, self._verification, self._errors):
+                with open(self._path, "a", encoding="utf-8", errors="backslashreplace") as file:
+                    file.write(text)
+        except OSError as failure:
+            # A page that cannot be written is no reason to fail a deploy that went well.
+            self._display(Notice(text=f"the job's summary was not written: {failure}", warning=True))
+        finally:
+            self._display.__exit__(kind, error, trace)
+
+    def __call__(self, event: Event) -> None:
+        """Note the event and pass it on."""
+        self._board.take(event)
+        if isinstance(event, Verified):
+            self._verification = event.verification
+        self._display(event)
+
+    def plan(self, plan: RolloutPlan) -> None:
+        """Pass the plan on."""
+        self._display.plan(plan)
+
+    def text(self, line: str) -> None:
+        """Pass the line on."""
+        self._display.text(line)
+
+    def value(self, kind: str, fields: Mapping[str, object]) -> None:
+        """Pass the answer on."""
+        self._display.value(kind, fields)
+
+    def error(self, error: ShipitError) -> None:
+        """Note the error and pass it on."""
+        self._errors.append(error)
+        self._display.error(error)
+
+
+def summary(board: Board, found: Verification | None, errors: Sequence[ShipitError]) -> str:
+    """Return the summary in Markdown; empty when there was neither a rollout nor a verdict nor an error."""
+    parts: list[str] = []
+    if board.plan is not None:
+        parts += _rollout(board)
+    if found is not None:
+        parts += _fleet(found)
+    for error in errors:
+        parts.append(f"**error:** {escape(error.message)}" + (f"<br>{escape(error.hint)}" if error.hint else ""))
+    return "\n\n".join(parts) + "\n\n" if parts else ""
+
+
+def _rollout(board: Board) -> Iterable[str]:
+    assert board.plan is not None
+    plan, end = board.plan, board.finished
+    yield f"## {escape(plan.published.build.version)} to {escape(plan.env)}"
+    how = f"in {duration(end.seconds)}" if end and not end.interrupted else "when we stopped watching"
+    yield f"Rollout `{_code(plan.id)}`, {plural(len(board.rows), 'group')}: **{by_phase(board)}** {how}."
+    order = sorted(board.rows.values(), key=lambda r: r.phase is Phase.SUCCEEDED)
+    yield _table(("group", "phase", "instances", "took", "deployment"), [_cells(r) for r in order[:_ROWS]])
+    if len(order) > _ROWS:
+        yield f"… and {len(order) - _ROWS:,} more groups."
+    for failure in list(board.causes.values())[:_FAILURES]:
+        yield from _failure(failure)
+    if len(board.causes) > _FAILURES:
+        yield f"… and {len(board.causes) - _FAILURES:,} more failures."
+    if end and end.calls:
+        said = ", ".join(f"{escape(n)} {c:,}" for n, c in sorted(end.calls.items(), key=lambda c: (-c[1], c[0])))
+        yield f"{plural(sum(end.calls.values()), 'AWS call')}: {said}."
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    took = duration(row.seconds) if row.seconds is not None else "-"
+    return (
+        row.group,
+        row.phase.value,
+        counts(row.overview) if row.overview.total else str(row.total),
+        took,
+        row.deployment_id,
+    )
+
+
+def _failure(failure: GroupDiagnosed) -> Iterable[str]:
+    yield f"### {escape(failure.group)}: {escape(failure.cause)}"
+    yield f"Next: `{_code(failure.next_step)}`"
+    worst = next((t for t in failure.targets if t.failed_event), None)
+    if worst and worst.failed_event and worst.failed_event.log_tail.strip():
+        yield f"`{_code(worst.instance_id)}`, {escape(worst.failed_event.name)}:"
+        tail = "\n".join(clean(t) for t in worst.failed_event.log_tail.splitlines()[-_TAIL:])
+        fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", tail)), default=0))
+        yield f"{fence}text\n{tail}\n{fence}"
+
+
+def _fleet(found: Verification) -> Iterable[str]:
+    yield f"## {escape(found.env)} on {escape(found.build)}: {'converged' if found.converged else 'not converged'}"
+    yield escape(verdict(found))
+    bad = [n for n in found.nodes if n.state.is_counted and n.state is not NodeState.CURRENT]
+    if bad:
+        rows = [
+            (n.group, n.instance_id, n.state.value, n.running or "-", age(n.age), n.next_step) for n in bad[:_ROWS]
+        ]
+        yield _table(("group", "instance", "state", "running", "reported", "next"), rows)
+    if len(bad) > _ROWS:
+        yield f"… and {len(bad) - _ROWS:,} more instances."
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(escape(c) for c in row) + " |" for row in rows)])
+
+
+def escape(text: str) -> str:
+    """Return the text so that Markdown and HTML show it as it is."""
+    plain = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|#~!@])", lambda m: f"&#{ord(m[0])};", plain)
+
+
+def _code(text: str) -> str:
+    return clean(text).replace("`", "'")

@@ -1,0 +1,162 @@
+"""Format values for people: durations, bytes, counts, tables. Pure, and safe to print whatever came in."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+#: Controls, bidirectional overrides, zero-width and separator characters, and halves of surrogate pairs.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+#: They only choose how the character before them looks, and terminals disagree on the width that results.
+_SELECTORS = re.compile("[\ufe00-\ufe0f]")
+_NARROWEST = 4
+
+
+class Line(NamedTuple):
+    """One line to print: `tone` is `good`, `bad`, `warn`, `dim`, `head` or nothing; only a terminal shows it."""
+
+    text: str
+    tone: str = ""
+
+
+def clean(text: str) -> str:
+    """Return the text on one line with everything escaped that could move a cursor or hide other text."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _UNSAFE.sub(_escape, _SELECTORS.sub("", text.replace("\t", "    ")))
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
+
+
+def width(text: str) -> int:
+    """Return the columns that a clean text takes on a terminal: wide characters count two, combining ones none."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def _columns(char: str) -> int:
+    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def clip(text: str, limit: int, mark: str = "…") -> str:
+    """Return the text cut to `limit` columns, `mark` at the cut."""
+    if width(text) <= limit:
+        return text
+    room = limit - width(mark)
+    if room < 0:
+        return ""
+    kept = 0
+    for at, char in enumerate(text):
+        kept += _columns(char)
+        if kept > room:
+            return text[:at] + mark
+    return text
+
+
+def pad(text: str, columns: int, *, right: bool = False) -> str:
+    """Return the text filled with spaces to `columns`, aligned left unless `right`."""
+    space = " " * (columns - width(text))
+    return space + text if right else text + space
+
+
+def wrap(text: str, limit: int | None, indent: str = "") -> list[str]:
+    """Return lines of at most `limit` columns, the second and later ones behind `indent`; no limit, one line.
+
+    Words are broken only when one alone is wider than a line.
+    """
+    if limit is None or width(text) <= limit:
+        return [text]
+    indent = indent if len(indent) <= limit // 2 else ""
+    lines, current = [], ""
+    for word in text.split(" "):
+        joined = f"{current} {word}" if current.strip() else current + word
+        if width(joined) <= limit:
+            current = joined
+            continue
+        if current.strip():
+            lines.append(current)
+            current = indent
+        current += word
+        while width(current) > limit:
+            cut = next((n for n in range(len(current), 1, -1) if width(current[:n]) <= limit), 1)
+            lines.append(current[:cut])
+            current = indent + current[cut:]
+            if limit < 2:
+                break
+    return [*lines, current] if current.strip() else lines
+
+
+def table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Collection[int] = (),
+    limit: int | None = None,
+    mark: str = "…",
+) -> list[str]:
+    """Return aligned lines, the head first; columns in `right` are aligned right.
+
+    Where the lines would be wider than `limit`, the widest column gives way until they fit.
+    """
+    cells = [[clean(c) for c in row] for row in (head, *rows)]
+    columns = [max(width(row[n]) for row in cells) for n in range(len(head))]
+    while limit is not None and sum(columns) + 2 * (len(columns) - 1) > limit and max(columns) > _NARROWEST:
+        excess = sum(columns) + 2 * (len(columns) - 1) - limit
+        widest, second = max(columns), max((c for c in columns if c < max(columns)), default=_NARROWEST)
+        share = -(-excess // columns.count(widest))
+        columns = [max(second, _NARROWEST, c - share) if c == widest else c for c in columns]
+    lines = []
+    for row in cells:
+        line = "  ".join(
+            pad(clip(c, w, mark), w, right=n in right) for n, (c, w) in enumerate(zip(row, columns, strict=True))
+        )
+        lines.append((line if limit is None else clip(line, limit, mark)).rstrip())
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in two units at most: `3.1 s`, `42 s`, `5 min 3 s`, `1 h 2 min`, `2 d 3 h`."""
+    if round(seconds, 1) < 10:
+        return f"{max(seconds, 0.0):.1f} s"
+    whole = round(seconds)
+    for unit, name, low, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= unit:
+            rest = whole % unit // low
+            return f"{whole // unit} {name} {rest} {small}" if rest else f"{whole // unit} {name}"
+    return f"{whole} s"
+
+
+def size(count: int) -> str:
+    """Return bytes in decimal units: `512 B`, `2.3 MB`."""
+    if count < 1000:
+        return f"{count} B"
+    amount = float(count)
+    for unit in ("kB", "MB", "GB"):
+        amount /= 1000
+        if round(amount, 1) < 1000:
+            return f"{amount:.1f} {unit}"
+    return f"{amount / 1000:.1f} TB"
+
+
+def dollars(amount: float) -> str:
+    """Return dollars: cents, or as many digits as a query's price needs (`$0.00005`)."""
+    return f"${amount:,.2f}" if amount >= 0.01 or amount == 0 else f"${amount:.5f}"
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """Return the count with its noun: `1 group`, `1,203 groups`."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def listing(names: Sequence[str], most: int = 5) -> str:
+    """Return names as a phrase: `a, b, c and 12 more`."""
+    shown = names if len(names) <= most else names[:most]
+    phrase = ", ".join(clean(n) for n in shown)
+    return phrase if len(shown) == len(names) else f"{phrase} and {len(names) - len(shown):,} more"

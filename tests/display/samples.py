@@ -1,0 +1,160 @@
+"""Events and values that the tests of the displays share: one of each type, and rollouts of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from fakes import NOON, group, published
+
+from shipit.events import (
+    BuildFinished,
+    BuildStep,
+    Event,
+    GroupDiagnosed,
+    GroupEnded,
+    GroupProgress,
+    GroupStarted,
+    Notice,
+    Published,
+    RolloutFinished,
+    RolloutStarted,
+    Throttled,
+    Tick,
+    UploadProgress,
+    Verified,
+)
+from shipit.models import (
+    Action,
+    EventStatus,
+    LifecycleEvent,
+    Node,
+    NodeState,
+    Overview,
+    Phase,
+    PlannedGroup,
+    QueryCost,
+    RolloutPlan,
+    Target,
+    TargetStatus,
+    Verification,
+)
+
+TAIL = "\n".join(f"line {n} of the log" for n in range(30)) + "\nModuleNotFoundError: No module named 'celery'"
+
+
+def plan(count: int = 3, *, instances: int = 2, prefix: str = "queue-") -> RolloutPlan:
+    return RolloutPlan(
+        id="r-20261120-120000",
+        env="sandbox",
+        published=published(),
+        groups=tuple(
+            PlannedGroup(
+                group=group(f"{prefix}{n:03}", instances=instances),
+                action=Action.DEPLOY,
+                reason="runs v1",
+                running="v1",
+            )
+            for n in range(count)
+        ),
+        deployment_config="CodeDeployDefault.OneAtATime",
+    )
+
+
+def failure(name: str = "queue-001", *, cause: str = "", instances: int = 2) -> GroupDiagnosed:
+    event = LifecycleEvent(
+        name="AfterInstall",
+        status=EventStatus.FAILED,
+        error_code="ScriptFailed",
+        script="scripts/after_install.sh",
+        message="Script at specified location failed",
+        log_tail=TAIL,
+    )
+    return GroupDiagnosed(
+        group=name,
+        deployment_id=f"d-{name.upper()}",
+        cause=cause or "AfterInstall: scripts/after_install.sh exited with an error",
+        next_step="mend scripts/after_install.sh, commit, then inv deploy",
+        targets=tuple(
+            Target(instance_id=f"i-{name}-{n}", status=TargetStatus.FAILED, events=(event,)) for n in range(instances)
+        ),
+    )
+
+
+def verification(*, bad: bool = True, nodes: int = 300) -> Verification:
+    states = [NodeState.CURRENT] * nodes
+    if bad:
+        states[3], states[7] = NodeState.OUTDATED, NodeState.SILENT
+    return Verification(
+        env="sandbox",
+        build="v2",
+        nodes=tuple(
+            Node(
+                instance_id=f"i-{n:03}",
+                group=f"queue-{n // 6:03}",
+                queue=f"queue-{n // 6:03}",
+                state=state,
+                running={NodeState.OUTDATED: "v1", NodeState.CURRENT: "v2"}.get(state, ""),
+                age=None if state is NodeState.SILENT else 252.0,
+                next_step="" if state is NodeState.CURRENT else f"inv deploy --build v2 --only queue-{n // 6:03}",
+            )
+            for n, state in enumerate(states)
+        ),
+        cost=QueryCost(query_id="q", scanned=2_300_000, seconds=3.1, dollars=0.00005),
+        at=NOON,
+    )
+
+
+def one_of_each() -> list[Event]:
+    """Return every type of event, in the order of a command that builds, deploys and verifies."""
+    build = published().build
+    return [
+        BuildStep(stage="command", detail="make assets"),
+        BuildFinished(build=build, path="dist/worker-v2.tgz", files=12, seconds=0.4),
+        UploadProgress(version="v2", sent=10, total=20),
+        Published(build=build, location="s3://b/builds/v2/worker-v2.tgz", already=False),
+        Notice(text="two groups were empty", warning=True),
+        *rollout(3, failing=("queue-001",)),
+        Throttled(operation="BatchGetDeployments", rate=2.5),
+        Verified(verification=verification()),
+    ]
+
+
+def rollout(count: int, *, failing: tuple[str, ...] = (), instances: int = 2, ticks: int = 3) -> Iterator[Event]:
+    """Yield a whole rollout: all start, all move at every tick of five seconds, all end."""
+    made, at = plan(count, instances=instances), NOON
+    yield RolloutStarted(plan=made, at=at)
+    names = [p.group.name for p in made.groups]
+    for name in names:
+        yield GroupStarted(group=name, deployment_id=f"d-{name.upper()}", instances=instances, at=at)
+    for tick in range(ticks):
+        at += timedelta(seconds=5)
+        for name in names:
+            moving = Overview(
+                in_progress=1, pending=instances - 1 - min(tick, instances - 1), succeeded=min(tick, instances - 1)
+            )
+            yield GroupProgress(group=name, deployment_id=f"d-{name.upper()}", overview=moving, at=at)
+        yield Tick(at=at)
+    phases: dict[str, Phase] = {}
+    for name in names:
+        phases[name] = Phase.FAILED if name in failing else Phase.SUCCEEDED
+        end = Overview(failed=instances) if name in failing else Overview(succeeded=instances)
+        yield GroupEnded(
+            group=name,
+            deployment_id=f"d-{name.upper()}",
+            phase=phases[name],
+            overview=end,
+            seconds=5.0 * ticks,
+            at=at,
+            error_code="HEALTH_CONSTRAINTS" if name in failing else "",
+        )
+        if name in failing:
+            yield failure(name, instances=instances)
+    yield RolloutFinished(
+        rollout_id=made.id,
+        version="v2",
+        phases=phases,
+        seconds=5.0 * ticks,
+        calls={"CreateDeployment": count, "BatchGetDeployments": 2 * ticks},
+        at=at,
+    )

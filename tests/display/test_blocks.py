@@ -1,0 +1,101 @@
+"""Plans, failures, summaries and verdicts say what matters, at every width."""
+
+from dataclasses import replace
+
+import pytest
+from display.samples import failure, plan, rollout, verification
+
+from shipit.display.blocks import failure_lines, plan_lines, summary_lines, verdict, verification_lines
+from shipit.display.board import Board
+from shipit.display.text import Line, width
+from shipit.events import RolloutFinished
+from shipit.models import Action, NodeState, QueryCost
+
+WIDTHS = (20, 40, 80, 200)
+
+
+def texts(lines: list[Line]) -> list[str]:
+    return [line.text for line in lines]
+
+
+def finished(count: int, failing: tuple[str, ...] = ()) -> tuple[Board, RolloutFinished]:
+    board = Board()
+    for event in rollout(count, failing=failing):
+        board.take(event)
+    assert board.finished
+    return board, board.finished
+
+
+def test_a_plan_is_a_table_with_its_totals_last() -> None:
+    made = plan(2)
+    made = replace(
+        made, groups=(made.groups[0], replace(made.groups[1], action=Action.BUSY, reason="d-1 runs there"))
+    )
+    assert texts(plan_lines(made)) == [
+        "plan r-20261120-120000: v2 to sandbox (aaaaaaaaaa, CodeDeployDefault.OneAtATime)",
+        "group      instances  running  action  reason",
+        "queue-000          2  v1       deploy  runs v1",
+        "queue-001          2  v1       busy    d-1 runs there",
+        "1 group to deploy (2 instances), 1 busy",
+    ]
+
+
+def test_a_verdict_hides_what_is_clean_and_ends_with_the_count() -> None:
+    assert texts(verification_lines(verification())) == [
+        "queue-000: 5 of 6 current; 1 outdated",
+        "  i-003  outdated  v1  4 min 12 s ago  inv deploy --build v2 --only queue-000",
+        "queue-001: 5 of 6 current; 1 silent",
+        "  i-007  silent  -  never reported  inv deploy --build v2 --only queue-001",
+        "298 of 300 current; 1 outdated, 1 silent. Athena: 2.3 MB, $0.00005, 3.1 s",
+    ]
+
+
+def test_instances_that_leave_are_named_but_not_counted() -> None:
+    found = verification(bad=False, nodes=3)
+    found = replace(found, nodes=(*found.nodes, replace(found.nodes[0], state=NodeState.LEAVING)), cost=QueryCost())
+    assert texts(verification_lines(found)) == ["3 of 3 current; not counted: 1 leaving."]
+
+
+def test_an_empty_fleet_is_never_called_current() -> None:
+    found = verification(nodes=300)
+    said = verification_lines(replace(found, nodes=()))
+    assert "nothing was checked" in said[-1].text
+    assert said[-1].tone == "bad"
+    assert "current" not in verdict(replace(found, nodes=()))
+
+
+def test_a_group_of_many_bad_instances_is_cut_and_counted() -> None:
+    found = verification(nodes=300)
+    nodes = tuple(replace(n, group="one", state=NodeState.SILENT) for n in found.nodes)
+    lines = texts(verification_lines(replace(found, nodes=nodes)))
+    assert len(lines) == 13
+    assert lines[-2] == "  ... and 290 more: 290 silent"
+
+
+def test_a_summary_joins_groups_that_failed_alike() -> None:
+    board, end = finished(3, ("queue-000", "queue-002"))
+    assert texts(summary_lines(board, end))[:3] == [
+        "rollout r-20261120-120000 of v2 ended after 15 s: 1 succeeded, 2 failed",
+        "  instances  2 of 6 succeeded, 4 did not",
+        "  failed     queue-000, queue-002: AfterInstall: scripts/after_install.sh exited with an error",
+    ]
+
+
+def test_an_interrupted_watch_says_how_to_resume() -> None:
+    board, end = finished(1)
+    assert texts(summary_lines(board, replace(end, interrupted=True)))[-1] == (
+        "  next       its deployments go on without us; inv watch r-20261120-120000"
+    )
+
+
+@pytest.mark.parametrize("limit", WIDTHS)
+def test_no_block_exceeds_its_width(limit: int) -> None:
+    board, end = finished(3, ("queue-001",))
+    wild = failure("queue-" + "宽" * 40)
+    for lines in (
+        plan_lines(plan(3, prefix="a-rather-long-name-of-a-queue-"), limit),
+        failure_lines(wild, limit),
+        summary_lines(board, end, limit),
+        verification_lines(verification(), limit),
+    ):
+        assert [t for t in texts(lines) if width(t) > limit] == []

@@ -1,0 +1,104 @@
+"""The live view fits every terminal and shows what fails before what moves."""
+
+from datetime import timedelta
+
+import pytest
+from display.samples import rollout
+from fakes import NOON
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shipit.display.board import Board
+from shipit.display.frame import ASCII, bar, frame
+from shipit.display.text import width
+from shipit.events import GroupEnded, GroupProgress, GroupStarted, RolloutFinished, Throttled, Tick
+from shipit.models import Overview, Phase
+
+
+def moving(count: int, *, failed: int = 0, name: str = "") -> Board:
+    board = Board()
+    for event in rollout(count):
+        if not isinstance(event, (GroupEnded, RolloutFinished)):
+            board.take(event)
+    for n in range(failed):
+        board.take(
+            GroupEnded(
+                group=f"queue-{n:03}",
+                deployment_id="d-X",
+                phase=Phase.FAILED,
+                overview=Overview(failed=2),
+                seconds=9.0,
+                at=NOON,
+                error_code="HEALTH_CONSTRAINTS",
+            )
+        )
+    if name:
+        board.take(GroupStarted(group=name, deployment_id="d-Y", instances=1, at=NOON))
+    return board
+
+
+def seen(board: Board, columns: int, lines: int, after: float = 15) -> list[str]:
+    return [t.text for t in frame(board, NOON + timedelta(seconds=after), columns=columns, lines=lines)]
+
+
+def test_fifty_groups_fit_a_small_terminal() -> None:
+    lines = seen(moving(50), 80, 23)
+    assert len(lines) == 23
+    assert lines[0].startswith("sandbox  v2  r-20261120-120000")
+    assert lines[0].endswith("15 s")
+    assert lines[1] == "50 groups: 50 running"
+    assert lines[2].endswith("50 of 100 instances done")
+    assert lines[-1] == "... and 31 more moving"
+
+
+def test_a_large_terminal_shows_every_group_and_its_deployment() -> None:
+    lines = seen(moving(46), 200, 49)
+    assert len(lines) == 49
+    assert "d-QUEUE-045" in lines[-1]
+
+
+def test_what_failed_comes_first_and_leaves_room_for_what_moves() -> None:
+    lines = seen(moving(50, failed=30), 80, 23)
+    assert "failed: HEALTH_CONSTRAINTS" in lines[3]
+    assert any(t.endswith("more failed") for t in lines)
+    assert lines[-1].endswith("more moving")
+    assert len(lines) == 23
+
+
+def test_groups_that_ended_well_are_only_counted() -> None:
+    board = Board()
+    for event in rollout(3):
+        if not isinstance(event, RolloutFinished):
+            board.take(event)
+    assert seen(board, 80, 23)[1:] == ["3 groups: 3 succeeded", "━" * 57 + "  6 of 6 instances done"]
+
+
+def test_silence_of_aws_and_throttles_are_told() -> None:
+    board = moving(1)
+    board.take(Throttled(operation="BatchGetDeployments", rate=2.5))
+    said = seen(board, 120, 10, after=60)[-1]
+    assert said.startswith("no answer from AWS for 45 s")
+    assert said.endswith("throttled 1 time, last BatchGetDeployments: 2.5 calls a second")
+    board.take(Tick(at=NOON + timedelta(seconds=60)))
+    assert seen(board, 120, 10, after=60)[-1].startswith("throttled")
+
+
+@given(st.integers(1, 220), st.integers(1, 60), st.integers(0, 40), st.integers(0, 40))
+def test_no_terminal_is_too_small(columns: int, lines: int, count: int, failed: int) -> None:
+    said = seen(moving(count, failed=min(count, failed), name="[red]宽\x1b[2J" * 9), columns, lines)
+    assert len(said) <= lines
+    assert all(width(t) <= columns and "\x1b" not in t for t in said)
+
+
+@given(st.integers(0, 100), st.integers(0, 100), st.integers(0, 60))
+def test_a_bar_is_full_only_when_all_is_done(done: int, total: int, columns: int) -> None:
+    drawn = bar(min(done, total), total, columns, ASCII)
+    assert len(drawn) == columns
+    assert (drawn == "#" * columns) == (columns == 0 or (total > 0 and done >= total))
+
+
+@pytest.mark.parametrize("late", [GroupProgress, GroupStarted])
+def test_a_group_that_the_plan_did_not_name_gets_a_row(late: type) -> None:
+    board = moving(1)
+    board.take(GroupProgress(group="new", deployment_id="d-N", overview=Overview(pending=3), at=NOON))
+    assert board.rows["new"].total == 3

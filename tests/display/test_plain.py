@@ -1,0 +1,147 @@
+"""The log has a line for each change, none for an instance, and stays readable at 500 groups."""
+
+import io
+import re
+from collections.abc import Iterable
+from datetime import UTC, timedelta
+
+import pytest
+from display.samples import failure, one_of_each, plan, rollout, verification
+from fakes import NOON
+
+from shipit.display.plain import PlainDisplay
+from shipit.errors import ShipitError
+from shipit.events import Event, GroupStarted, Notice, Tick, UploadProgress, Verified
+
+
+def printed(events: Iterable[Event]) -> list[str]:
+    stream = io.StringIO()
+    with PlainDisplay(stream, now=lambda: NOON, zone=UTC) as display:
+        for event in events:
+            display(event)
+    return stream.getvalue().splitlines()
+
+
+def test_a_rollout_is_a_line_for_each_change() -> None:
+    assert printed(rollout(2)) == [
+        "12:00:00 rollout r-20261120-120000 of v2 to sandbox: 2 groups, 4 instances",
+        "12:00:00 queue-000: started d-QUEUE-000 on 2 instances",
+        "12:00:00 queue-001: started d-QUEUE-001 on 2 instances",
+        "12:00:15 queue-000: succeeded in 15 s, 2 instances (d-QUEUE-000)",
+        "12:00:15 queue-001: succeeded in 15 s, 2 instances (d-QUEUE-001)",
+        "12:00:15 rollout r-20261120-120000 of v2 ended after 15 s: 2 succeeded",
+        "           instances  4 of 4 succeeded",
+        "           AWS calls  8: BatchGetDeployments 6, CreateDeployment 2",
+    ]
+
+
+def test_the_fleet_is_told_each_half_minute() -> None:
+    lines = [t for t in printed(rollout(2, ticks=13)) if " ended (" in t]
+    assert [t[:8] for t in lines] == ["12:00:30", "12:01:00"]
+    assert lines[0].endswith("0 of 2 groups ended (2 running); 2 of 4 instances done")
+
+
+def test_a_failure_says_why_where_and_what_next() -> None:
+    lines = printed([failure()])
+    assert lines[0] == "12:00:00 queue-001 failed: AfterInstall: scripts/after_install.sh exited with an error"
+    said = "\n".join(lines)
+    for fact in (
+        "i-queue-001-0, i-queue-001-1 (2 failed)",
+        "AfterInstall (ScriptFailed)",
+        "scripts/after_install.sh",
+    ):
+        assert fact in said
+    assert "| ModuleNotFoundError: No module named 'celery'" in said
+    assert "line 3 of the log" not in said
+    assert lines[-1].split(None, 1) == ["next", "mend scripts/after_install.sh, commit, then inv deploy"]
+
+
+def test_five_hundred_groups_stay_readable() -> None:
+    stream = io.StringIO()
+    with PlainDisplay(stream, now=lambda: NOON, zone=UTC) as display:
+        display.plan(plan(500))
+        for event in rollout(500, ticks=60):
+            display(event)
+        display(Verified(verification=verification()))
+    lines = stream.getvalue().splitlines()
+    assert len(lines) < 600
+    assert any("queue-000 and 499 more" in t for t in lines)
+    assert any("started 500 groups (1,000 instances)" in t for t in lines)
+
+
+def test_five_hundred_failures_of_one_cause_are_not_five_hundred_blocks() -> None:
+    names = tuple(f"queue-{n:03}" for n in range(500))
+    lines = printed(rollout(500, failing=names))
+    assert len(lines) < 620
+    assert sum("| ModuleNotFoundError" in t for t in lines) == 3
+    assert any("and 495 more: AfterInstall" in t for t in lines)
+
+
+def test_starts_that_wait_to_be_told_are_told_at_the_end() -> None:
+    events = [e for e in rollout(101) if isinstance(e, GroupStarted)]
+    assert printed([next(iter(rollout(101))), *events])[-1].endswith("queue-003, queue-004 and 96 more")
+
+
+def test_nothing_in_a_log_moves_a_cursor() -> None:
+    text = "\n".join(printed([*one_of_each(), failure("\x1b[2Jevil\r[red]"), Notice(text="two\nlines\x07")]))
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f]", text)
+    assert "\\x1b[2Jevil\\r[red] failed" in text
+    assert "two\\nlines\\x07" in text
+
+
+def test_an_upload_is_told_every_ten_seconds() -> None:
+    moments = iter(NOON + timedelta(seconds=n) for n in range(100))
+    stream = io.StringIO()
+    display = PlainDisplay(stream, now=lambda: next(moments), zone=UTC)
+    for sent in range(20):
+        display(UploadProgress(version="v2", sent=sent, total=20))
+    assert len(stream.getvalue().splitlines()) < 5
+
+
+def test_looks_of_a_wait_are_told_when_they_differ() -> None:
+    worse, better = verification(), verification(bad=False)
+    lines = printed(
+        [Verified(verification=v, final=False) for v in (worse, worse, better)] + [Verified(verification=better)]
+    )
+    assert len(lines) == 3
+    assert lines[-1] == "12:00:00 300 of 300 current. Athena: 2.3 MB, $0.00005, 3.1 s"
+
+
+def test_an_answer_can_be_read_by_a_script() -> None:
+    stream = io.StringIO()
+    with PlainDisplay(stream) as display:
+        display.value("version", {"version": "v2"})
+        display.value("facts", {"env": "sandbox", "busy": True, "groups": ["a", "b"]})
+        display.value("builds", {"builds": [{"version": "v1", "size": 3}, {"version": "v22", "size": 4}]})
+        display.text("two\nlines")
+    assert stream.getvalue().splitlines() == [
+        "v2",
+        "env     sandbox",
+        "busy    yes",
+        "groups  a, b",
+        "version  size",
+        "v1       3",
+        "v22      4",
+        "two",
+        "lines",
+    ]
+
+
+def test_an_error_goes_to_standard_error_with_its_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.StringIO()
+    with PlainDisplay(stream) as display:
+        display.error(ShipitError("it broke\x1b", hint="mend it"))
+    assert capsys.readouterr().err == "error: it broke\\x1b\n  mend it\n"
+    assert stream.getvalue() == ""
+
+
+def test_an_encoding_that_lacks_a_character_gets_its_escape() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    with PlainDisplay(stream, now=lambda: NOON, zone=UTC) as display:
+        display(Notice(text="schön"))
+    assert raw.getvalue() == b"12:00:00 sch\\xf6n\n"
+
+
+def test_a_tick_without_a_rollout_says_nothing() -> None:
+    assert printed([Tick(at=NOON), Tick(at=NOON + timedelta(hours=1))]) == []
