@@ -3,12 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: test check format clean
+.PHONY: demo test check format clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/inv deploy
+	$(BIN)/inv verify-versions
+	@echo
+	@echo 'Try next: $(BIN)/inv plan                         what a deploy would do now, and why'
+	@echo '          $(BIN)/inv deploy --only "email-*"      the same for some queues; after a commit, the new build'
+	@echo '          $(BIN)/inv sandbox.status               the AWS on this machine; sandbox.stop ends it'
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

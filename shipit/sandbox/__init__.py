@@ -9,5 +9,12 @@ Nothing is imported here: each part loads only what it needs.
     codedeploy/   our CodeDeploy: groups, deployments, and the engine that runs them
     athena/       our Athena: the same SQL, over the same objects
     instance/     real instances: directories in which the hooks really run
-    server.py     the daemon's one HTTP door; moto answers what is not ours
+    server.py     the daemon: one loopback port for all of it, idle shutdown, end of all processes
+    lifecycle.py  start, find, stop and reset the daemon, from the command line's process
+    config.py     what a sandbox is made of
+    seed.py       buckets, Auto Scaling groups, deployment groups, Athena's table
+    membership.py instances come and go with moto's Auto Scaling groups
+    moto_door.py  moto in this process; all that knows its insides
+    objects.py    Athena's way to moto's objects
+    control.py    the requests below /_sandbox/: status, stop, what goes wrong on demand
 """

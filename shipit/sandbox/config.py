@@ -1,0 +1,104 @@
+"""What a sandbox is made of: the part of the settings that its daemon must know, as a file beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from shipit.errors import UsageError
+from shipit.settings import Settings
+
+REGION = "us-east-1"
+#: Any key opens the sandbox; boto3 only insists on having one.
+ACCESS_KEY = "sandbox"
+
+_FAMILIES = ("email", "reports", "images", "billing", "imports", "search", "video", "webhooks", "orders", "users")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxConfig:
+    """Describe a sandbox: durations in seconds, `clock` the factor by which its time runs."""
+
+    root: str
+    port: int
+    application: str
+    bucket: str
+    report_bucket: str
+    report_prefix: str
+    database: str
+    table: str
+    queue_tag: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    region: str = REGION
+    queues: tuple[str, ...] = ()
+    instances: int = 0
+    workers: str = "stub"
+    hook_processes: int = 4
+    idle: float = 1800.0
+    clock: float = 1.0
+
+    @property
+    def url(self) -> str:
+        """Return the address of the daemon."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def reports(self) -> str:
+        """Return where instances report to, as `s3://bucket/prefix`."""
+        return f"s3://{self.report_bucket}/{self.report_prefix}/reports/v1"
+
+    @property
+    def digest(self) -> str:
+        """Return a short name of this very configuration."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+    def to_json(self) -> str:
+        """Return the configuration as JSON; `from_json` reads it back."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @staticmethod
+    def from_json(text: str) -> SandboxConfig:
+        """Read what `to_json` wrote."""
+        values = json.loads(text)
+        return SandboxConfig(**{**values, "queues": tuple(values["queues"])})
+
+
+def from_settings(settings: Settings) -> SandboxConfig:
+    """Return the sandbox that the environment describes; raises UsageError where it describes none."""
+    wanted = settings.sandbox
+    if wanted is None:
+        raise UsageError(
+            f"the environment {settings.env!r} is not a sandbox",
+            hint=f"choose one with --env, or add a table [env.{settings.env}.sandbox]",
+        )
+    return SandboxConfig(
+        root=str(settings.root),
+        port=wanted.port,
+        application=settings.application,
+        bucket=settings.bucket,
+        report_bucket=settings.reports.bucket or settings.bucket,
+        report_prefix=settings.reports.prefix or settings.env,
+        database=settings.reports.database,
+        table=settings.reports.table,
+        queue_tag=settings.queue_tag,
+        tags=dict(settings.tags),
+        region=settings.region or REGION,
+        queues=wanted.queue_names or _names(wanted.queues),
+        instances=wanted.instances,
+        workers=wanted.workers,
+        hook_processes=wanted.hook_processes,
+        idle=wanted.idle,
+        clock=wanted.clock,
+    )
+
+
+def state_folder(root: Path) -> Path:
+    """Return where the sandbox of a project keeps its pid file, its log and its instances."""
+    return root / ".shipit" / "sandbox"
+
+
+def _names(count: int) -> tuple[str, ...]:
+    return tuple(f"{_FAMILIES[n % len(_FAMILIES)]}-{n // len(_FAMILIES) + 1:02d}" for n in range(count))

@@ -1,0 +1,96 @@
+"""The sandbox's own requests below /_sandbox/: its status, its end, and what goes wrong on demand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from shipit.models import EventStatus
+from shipit.sandbox.agents import Outcome, Rule, ScriptedAgent, script_failure
+from shipit.sandbox.throttle import Throttle
+
+
+class Reclaims(Protocol):
+    """What ends instances."""
+
+    def reclaim(self, ids: list[str]) -> None:
+        """End these instances."""
+
+
+class Control:
+    """Answer the requests below /_sandbox/."""
+
+    def __init__(
+        self,
+        *,
+        status: Callable[[], Mapping[str, object]],
+        stop: Callable[[], None],
+        throttle: Throttle,
+        reclaims: Reclaims,
+        script: ScriptedAgent | None,
+    ) -> None:
+        """Act through these parts; without `script` the instances are real and take no script."""
+        self._status = status
+        self._stop = stop
+        self._throttle = throttle
+        self._reclaims = reclaims
+        self._script = script
+
+    def handle(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """Answer one request with a status and a JSON body; what the client got wrong is a 400."""
+        try:
+            given = json.loads(body or b"{}")
+            if not isinstance(given, dict):
+                raise ValueError("the body must be a JSON object")
+            return 200, json.dumps(self._answer(path, given)).encode()
+        except (KeyError, TypeError, ValueError) as error:
+            return 400, json.dumps({"error": f"{path}: {error!r}"}).encode()
+
+    def _answer(self, path: str, given: dict[str, Any]) -> Mapping[str, object]:
+        match path:
+            case "status":
+                return self._status()
+            case "calls":
+                return {"calls": self._throttle.calls, "refused": self._throttle.refused}
+            case "stop":
+                self._stop()
+            case "throttle":
+                self._throttle.limit(
+                    rate=given.get("rate"), probability=given.get("probability", 0.0), seed=given.get("seed", 0)
+                )
+            case "script":
+                self._play(given["rules"])
+            case "instances/reclaim":
+                self._reclaims.reclaim(list(given["ids"]))
+            case _:
+                raise ValueError("no such request")
+        return {}
+
+    def _play(self, rules: list[dict[str, Any]]) -> None:
+        if self._script is None:
+            raise ValueError('only instances of workers = "scripted" take a script')
+        self._script.script(*(_rule(**rule) for rule in rules))
+
+
+def _rule(
+    *,
+    instance_id: str = "",
+    group: str = "",
+    event: str = "",
+    seconds: float = 1.0,
+    fail: dict[str, str] | None = None,
+    hang: bool = False,
+    absent: bool = False,
+) -> Rule:
+    outcome: Outcome | None = Outcome(status=EventStatus.SUCCEEDED)
+    if fail is not None:
+        outcome = script_failure(fail.get("script", "scripts/hook.sh"), fail.get("log_tail", ""))
+    return Rule(
+        instance_id=instance_id,
+        group=group,
+        event=event,
+        seconds=seconds,
+        outcome=None if hang else outcome,
+        absent=absent,
+    )

@@ -1,0 +1,148 @@
+"""moto in this process: its HTTP application, and the few of its backends that the sandbox reaches into.
+
+Everything that knows moto's insides is in this file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+# Loading moto's list of images takes 3 s (reference codedeploy.md, section 6), and must be off before it is imported.
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+
+from moto.backends import get_backend
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+
+from shipit.models import Revision
+from shipit.sandbox.instance.facts import ACCOUNT
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+__all__ = ["Moto", "MotoRequestHandler"]
+
+_SERVICE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([a-z0-9-]+)/aws4_request")
+
+
+class Moto:
+    """Serve S3, EC2, Auto Scaling, IAM, STS, SSM, SQS and CloudWatch, and look into the first three."""
+
+    def __init__(self, region: str) -> None:
+        """Use the backends of `region`; S3 knows none."""
+        self._app = DomainDispatcherApplication(create_backend_app)
+        self._region = region
+        self._s3 = get_backend("s3")[ACCOUNT]["aws"]
+        self._ec2 = get_backend("ec2")[ACCOUNT][region]
+        self._asg = get_backend("autoscaling")[ACCOUNT][region]
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request (PEP 3333)."""
+        answer: Iterable[bytes] = self._app(environ, start_response)
+        return answer
+
+    def create_bucket(self, name: str) -> None:
+        """Create a versioned bucket."""
+        self._s3.create_bucket(name, self._region)
+        self._s3.put_bucket_versioning(name, "Enabled")
+
+    def create_fleet_template(self, name: str) -> None:
+        """Register an image and a launch template of spot instances that groups are made from."""
+        image = self._ec2.register_image(name="shipit-worker", description="what the sandbox's instances run")
+        data = {
+            "ImageId": image.id,
+            "InstanceType": "c7g.large",
+            "InstanceMarketOptions": {"MarketType": "spot"},
+        }
+        self._ec2.create_launch_template(name, "", data, {})
+
+    def create_group(self, name: str, template: str, size: int, tags: Mapping[str, str]) -> None:
+        """Create an Auto Scaling group of `size` instances; moto has them InService at once."""
+        self._asg.create_auto_scaling_group(
+            name=name,
+            availability_zones=[f"{self._region}{letter}" for letter in "abc"],
+            desired_capacity=size,
+            max_size=max(10, 2 * size),
+            min_size=0,
+            launch_config_name="",
+            launch_template={"LaunchTemplateName": template, "Version": "$Latest"},
+            vpc_zone_identifier=None,
+            default_cooldown=None,
+            health_check_period=None,
+            health_check_type="EC2",
+            load_balancers=[],
+            target_group_arns=[],
+            placement_group=None,
+            termination_policies=[],
+            tags=[
+                {
+                    "Key": key,
+                    "Value": value,
+                    "PropagateAtLaunch": "true",
+                    "ResourceId": name,
+                    "ResourceType": "auto-scaling-group",
+                }
+                for key, value in tags.items()
+            ],
+        )
+
+    def members(self) -> Iterator[tuple[str, str, str, str]]:
+        """Yield all members of all groups: group, instance id, lifecycle state, availability zone."""
+        for name, group in list(self._asg.autoscaling_groups.items()):
+            for member in list(group.instance_states):
+                yield name, member.instance.id, member.lifecycle_state, member.instance.placement.zone or ""
+
+    def in_service(self, group: str) -> list[str]:
+        """Return the instances of a group that are in service; none for an unknown group."""
+        found = self._asg.autoscaling_groups.get(group)
+        states = list(found.instance_states) if found else []
+        return [s.instance.id for s in states if s.lifecycle_state == "InService"]
+
+    def tags(self, group: str) -> dict[str, str]:
+        """Return the tags of a group."""
+        found = self._asg.autoscaling_groups[group]
+        return {str(tag["Key"]): str(tag["Value"]) for tag in found.tags}
+
+    def reclaim(self, ids: list[str]) -> None:
+        """End instances as a spot reclaim does; their groups launch others."""
+        self._ec2.terminate_instances(ids)
+        self._asg.notify_terminate_instances(ids)
+
+    def fetch(self, revision: Revision) -> bytes:
+        """Return a bundle as the agent would get it; raises OSError in the agent's words where it is not that one."""
+        try:
+            key = self._s3.get_object(revision.bucket, revision.key, version_id=revision.version_id or None)
+        except Exception as error:
+            raise OSError(f"The specified bucket does not exist: {revision.bucket}") from error
+        if key is None:
+            raise OSError(f"The specified key does not exist: {revision}")
+        if revision.etag and key.etag.strip('"') != revision.etag.strip('"'):
+            raise OSError(f"expected etag {revision.etag} of {revision}, but S3 has {key.etag}")
+        return bytes(key.value)
+
+    def list(self, bucket: str, prefix: str) -> Iterator[tuple[str, int, str]]:
+        """Yield key, size and etag of the objects below a prefix, in the order of keys."""
+        found, *_ = self._s3.list_objects(self._s3.head_bucket(bucket), prefix, None, None, None)
+        for key in sorted(found, key=lambda k: str(k.name)):
+            yield key.name, key.size, key.etag
+
+    def has_bucket(self, name: str) -> bool:
+        """Tell whether the bucket exists."""
+        return name in self._s3.buckets
+
+    def get(self, bucket: str, key: str) -> bytes | None:
+        """Return an object, None where there is none."""
+        found = self._s3.get_object(bucket, key)
+        return None if found is None else bytes(found.value)
+
+    def put(self, bucket: str, key: str, body: bytes) -> None:
+        """Write an object."""
+        self._s3.put_object(bucket, key, body)
+
+
+def changes_instances(environ: Mapping[str, Any]) -> bool:
+    """Tell whether a request may change who is in which group: anything to EC2 or Auto Scaling."""
+    found = _SERVICE.search(environ.get("HTTP_AUTHORIZATION", ""))
+    return found is not None and found[1] in ("autoscaling", "ec2")

@@ -1,0 +1,93 @@
+"""Fill a new sandbox: buckets, Auto Scaling groups with their instances, CodeDeploy's groups, Athena's table."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+from shipit import sql
+from shipit.sandbox.config import SandboxConfig
+from shipit.sandbox.instance.facts import ACCOUNT
+from shipit.sandbox.moto_door import Moto
+
+_TEMPLATE = "shipit-worker"
+_ROLE = f"arn:aws:iam::{ACCOUNT}:role/shipit-codedeploy"
+#: How groups differ in size, in turn: most are small, few are large, as fleets of many queues are.
+_WEIGHTS = (1, 2, 3, 4, 8, 4, 6, 2, 7, 3)
+
+
+class Queries(Protocol):
+    """What seeding needs of Athena."""
+
+    def start_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Start a statement."""
+
+    def get_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Tell how far it is."""
+
+
+class Operations(Protocol):
+    """What seeding needs of CodeDeploy."""
+
+    def create_application(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Create an application."""
+
+    def create_deployment_group(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Create a deployment group."""
+
+
+def sizes(instances: int, queues: int) -> list[int]:
+    """Spread the instances over the queues, at least one each where there are enough of them."""
+    weights = [_WEIGHTS[n % len(_WEIGHTS)] for n in range(queues)]
+    floor = 1 if instances >= queues else 0
+    rest = instances - floor * queues
+    shares = [floor + rest * w // sum(weights) for w in weights]
+    for n in range(instances - sum(shares)):
+        shares[n % queues] += 1
+    return shares
+
+
+def seed_moto(moto: Moto, config: SandboxConfig) -> None:
+    """Create the buckets, and one Auto Scaling group per queue."""
+    for bucket in dict.fromkeys((config.bucket, config.report_bucket)):
+        moto.create_bucket(bucket)
+    moto.create_fleet_template(_TEMPLATE)
+    for queue, size in zip(config.queues, sizes(config.instances, len(config.queues)), strict=True):
+        tags = {config.queue_tag: queue, **config.tags}
+        moto.create_group(f"{config.application}-{queue}", _TEMPLATE, size, tags)
+
+
+def seed_codedeploy(codedeploy: Operations, config: SandboxConfig) -> None:
+    """Create the application, and one deployment group per queue."""
+    codedeploy.create_application({"applicationName": config.application, "computePlatform": "Server"})
+    for queue in config.queues:
+        codedeploy.create_deployment_group(
+            {
+                "applicationName": config.application,
+                "deploymentGroupName": queue,
+                "serviceRoleArn": _ROLE,
+                "autoScalingGroups": [f"{config.application}-{queue}"],
+                "deploymentConfigName": "CodeDeployDefault.AllAtOnce",
+                "outdatedInstancesStrategy": "UPDATE",
+            }
+        )
+
+
+def seed_athena(athena: Queries, config: SandboxConfig) -> None:
+    """Create the database and the table of reports by the same statements as on AWS."""
+    statements = sql.reports_ddl(
+        database=config.database, table=config.table, bucket=config.report_bucket, prefix=config.report_prefix
+    )
+    for statement in statements:
+        query = {
+            "QueryString": statement,
+            "ResultConfiguration": {"OutputLocation": f"s3://{config.report_bucket}/athena/"},
+        }
+        started = athena.start_query_execution(query)["QueryExecutionId"]
+        while True:
+            status = athena.get_query_execution({"QueryExecutionId": started})["QueryExecution"]["Status"]
+            if status["State"] == "SUCCEEDED":
+                break
+            if status["State"] in ("FAILED", "CANCELLED"):
+                raise RuntimeError(f"the sandbox's own table: {status.get('StateChangeReason')}")
+            time.sleep(0.01)

@@ -1,0 +1,100 @@
+"""What goes wrong on demand is asked for below /_sandbox/; a wrong request says so."""
+
+import json
+
+import pytest
+
+from shipit.models import EventStatus, Revision
+from shipit.sandbox.agents import Command, Outcome, ScriptedAgent
+from shipit.sandbox.clock import ManualClock
+from shipit.sandbox.control import Control
+from shipit.sandbox.throttle import Throttle
+
+COMMAND = Command(
+    instance_id="i-1",
+    event="Install",
+    deployment_id="d-1",
+    deployment_creator="user",
+    application="worker",
+    group="reports",
+    group_id="g",
+    revision=Revision(bucket="b", key="k"),
+    bundle_type="tgz",
+    file_exists_behavior="OVERWRITE",
+)
+
+
+class Reclaimed:
+    """Remember who was reclaimed."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+
+    def reclaim(self, ids: list[str]) -> None:
+        self.ids += ids
+
+
+def control(script: ScriptedAgent | None = None, throttle: Throttle | None = None) -> tuple[Control, Reclaimed]:
+    reclaimed = Reclaimed()
+    made = Control(
+        status=lambda: {"groups": 1},
+        stop=lambda: None,
+        throttle=throttle or Throttle(),
+        reclaims=reclaimed,
+        script=script,
+    )
+    return made, reclaimed
+
+
+def ask(made: Control, path: str, given: object = None) -> tuple[int, object]:
+    status, body = made.handle(path, b"" if given is None else json.dumps(given).encode())
+    return status, json.loads(body)
+
+
+def test_the_status_is_given() -> None:
+    assert ask(control()[0], "status") == (200, {"groups": 1})
+
+
+def test_throttling_begins_and_ends_on_demand() -> None:
+    throttle = Throttle()
+    made, _ = control(throttle=throttle)
+    ask(made, "throttle", {"probability": 1})
+    assert throttle.refuses("X")
+    ask(made, "throttle", {})
+    assert not throttle.refuses("X")
+    assert ask(made, "calls") == (200, {"calls": {"X": 2}, "refused": {"X": 1}})
+
+
+def test_instances_are_reclaimed_by_id() -> None:
+    made, reclaimed = control()
+    ask(made, "instances/reclaim", {"ids": ["i-1"]})
+    assert reclaimed.ids == ["i-1"]
+
+
+def test_a_script_fails_an_event_with_its_log() -> None:
+    clock = ManualClock()
+    agent = ScriptedAgent(clock)
+    made, _ = control(agent)
+    fail = {"script": "scripts/x.sh", "log_tail": "boom"}
+    assert ask(made, "script", {"rules": [{"group": "reports", "seconds": 2, "fail": fail}]})[0] == 200
+    seen: list[Outcome] = []
+    agent.run(COMMAND, seen.append)
+    clock.advance(2)
+    assert [(o.status, o.script, o.log_tail) for o in seen] == [(EventStatus.FAILED, "scripts/x.sh", "boom")]
+
+
+@pytest.mark.parametrize(
+    ("path", "given"),
+    [
+        ("nothing", None),
+        ("throttle", {"probability": 2}),
+        ("instances/reclaim", {}),
+        ("script", {"rules": []}),
+        ("throttle", []),
+    ],
+)
+def test_a_wrong_request_is_a_400_that_says_why(path: str, given: object) -> None:
+    status, answer = ask(control()[0], path, given)
+    assert status == 400
+    assert isinstance(answer, dict)
+    assert path in answer["error"]
