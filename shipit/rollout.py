@@ -28,6 +28,8 @@ from shipit.events import (
 )
 from shipit.models import Deployment, DeploymentStatus, Overview, Phase, Revision, RolloutPlan
 
+#: Seconds between looks at what the creating threads got, while there are groups to create.
+_LISTEN = 0.2
 #: Threads that create deployments. The rate budget sets the pace; this only hides the latency of a call.
 _CREATORS = 16
 
@@ -252,15 +254,25 @@ class _Run:
 
     def _watch(self) -> bool:
         """Look until all have ended; tell whether the deadline came first."""
+        look_at = self._begun
         while True:
-            self._apply(self._observe())
+            now = self._clock.now()
+            if now >= look_at:
+                self._apply(self._observe())
+                look_at = now + timedelta(seconds=self._poll)
+            else:
+                self._apply(self._collect())
             if self._state.ended:
                 return False
-            now = self._clock.now()
             if now >= self._deadline:
                 return True
             self._listen(Tick(at=now))
-            self._clock.sleep(self._poll)
+            left = (look_at - self._clock.now()).total_seconds()
+            self._clock.sleep(max(0.0, min(_LISTEN, left) if self._creating else left))
+
+    @property
+    def _creating(self) -> bool:
+        return any(g.phase is Phase.WAITING for g in self._state.groups.values())
 
     def _create(self, group: str, description: str, ignore_stop_failures: bool) -> None:
         if self._halt.is_set():
@@ -290,7 +302,8 @@ class _Run:
             return error
         return busy.holder_id if holder and holder.description == description else busy
 
-    def _observe(self) -> Observed:
+    def _collect(self) -> Observed:
+        """Take the answers of the creating threads."""
         created: dict[str, str] = {}
         refused: dict[str, ShipitError] = {}
         while not self._answers.empty():
@@ -299,12 +312,17 @@ class _Run:
                 created[group] = answer
             else:
                 refused[group] = answer
+        return Observed(created=created, refused=refused)
+
+    def _observe(self) -> Observed:
+        """Take the answers, and read all deployments that run."""
+        collected = self._collect()
         try:
-            seen = self._deployer.deployments([*self._state.running, *created.values()])
+            seen = self._deployer.deployments([*self._state.running, *collected.created.values()])
         except AwsUnavailable as error:
             self._listen(Notice(text=f"{error.message}; watching goes on", warning=True))
             seen = {}
-        return Observed(created=created, refused=refused, deployments=seen)
+        return replace(collected, deployments=seen)
 
     def _apply(self, observed: Observed) -> None:
         self._state, events = advance(self._state, observed, self._clock.now())
