@@ -127,7 +127,7 @@ class Engine:
             try:
                 scanned = _Loader(self._reader, self.catalog, connection, cancellation, now).load(query, database)
                 cursor = connection.execute(query.sql("duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE))
-                columns = tuple(Column(name=d[0], type=type_name(str(d[1]))) for d in cursor.description or ())
+                columns = _columns(query, cursor.description or [])
                 rows = tuple([text(value) for value in row] for row in cursor.fetchall())
             except duckdb.InterruptException as error:
                 raise Cancelled from error
@@ -269,6 +269,16 @@ def _refuse_other_meanings(query: exp.Expr) -> None:
     refused = query.find(*_OTHER_MEANING, *_OTHER_CLOCK)
     if refused is not None:
         raise QueryFailed("NOT_SUPPORTED", f"the sandbox cannot run {refused.sql(_DIALECT)} as Athena would")
+
+
+def _columns(query: exp.Expr, description: Sequence[tuple[Any, ...]]) -> tuple[Column, ...]:
+    """Name the columns as Athena does: in lower case, and by number what has neither alias nor column's name."""
+    names = [str(column[0]) for column in description]
+    if isinstance(query, exp.Query) and not query.is_star:
+        selected = enumerate(query.selects)
+        names = [e.alias_or_name if isinstance(e, exp.Alias | exp.Column) else f"_col{n}" for n, e in selected]
+    kinds = (type_name(str(column[1])) for column in description)
+    return tuple(Column(name=name.lower(), type=kind) for name, kind in zip(names, kinds, strict=True))
 
 
 def _partition_conditions(table: Table, select: exp.Expr, alias: str) -> list[exp.Expr]:
