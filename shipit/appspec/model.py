@@ -28,9 +28,13 @@ class Finding:
     column: int = 0
     severity: Severity = Severity.ERROR
 
+    @property
+    def place(self) -> str:
+        """Return the file, line and column as far as they are known, as compilers write them."""
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+
     def __str__(self) -> str:
-        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
-        return f"{place}: {self.severity}: {self.reason}; {self.fix}"
+        return f"{self.place}: {self.severity}: {self.reason}; {self.fix}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,124 @@
+"""Make a bundle of the commit at HEAD: name it, run the project's commands, collect, check, pack."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from invoke.context import Context
+
+from shipit.appspec import Finding, Severity, check_bundle, read_appspec
+from shipit.build.collect import APPSPEC, STATE, collect
+from shipit.build.git import Git
+from shipit.build.shell import Shell
+from shipit.build.workspace import LocalWorkspace, Workspace
+from shipit.bundle import Entry, pack
+from shipit.errors import PreflightError, ShipitError, UsageError
+from shipit.events import BuildFinished, BuildStep, Listener, Notice, ignore
+from shipit.models import Build
+from shipit.settings import Settings
+from shipit.version import GitFacts, version_of
+
+_TAIL_LINES = 20
+_SHOWN = 3
+_LONGEST_APPSPEC = 1 << 20
+
+
+def name_build(context: Context, settings: Settings) -> Build:
+    """Return what a build of HEAD would be called, without its digests; writes nothing."""
+    facts = Git(Shell(context, str(settings.root))).facts()
+    return Build(version=version_of(facts), sha=facts.sha, digest="", committed_at=_moment(facts))
+
+
+def build(
+    context: Context, settings: Settings, *, workspace: Workspace | None = None, listen: Listener = ignore
+) -> tuple[Build, Path]:
+    """Build the commit at HEAD and return the build with the path of its bundle.
+
+    `context` runs git and the build commands in `workspace` (default: the project's folder here); a Fabric
+    Connection with a workspace on its machine does the same there. The bundle is always packed on this machine, in
+    `.shipit/builds/<version>/`, complete or not at all.
+
+    Raises UsageError for settings, an appspec.yml or hooks that are wrong, PreflightError for a dirty tree where
+    the environment is protected and for what must not be in a bundle, ShipitError for a build command that fails.
+    """
+    begun = time.monotonic()
+    place = workspace or LocalWorkspace(root=settings.root)
+    shell = Shell(context, place.folder)
+    git = Git(shell)
+    facts = git.facts()
+    version = version_of(facts)
+    if facts.dirty_digest and settings.protected:
+        raise PreflightError(
+            f"{settings.env} is protected, and there are uncommitted changes: {_some(git.changed())}",
+            hint="commit or stash them",
+        )
+    _run_commands(shell, settings, facts, listen)
+    if git.digest_of_changes() != facts.dirty_digest:
+        raise PreflightError(
+            f"the build commands changed files that git tracks: {_some(git.changed())}",
+            hint="let them write elsewhere, and declare that in build.outputs",
+        )
+    listen(BuildStep(stage="collect"))
+    collected = collect(git, place, settings.build, dirty=bool(facts.dirty_digest))
+    if collected.left_out:
+        listen(Notice(text=f"not in git, so not in the bundle: {_some(collected.left_out)}", warning=True))
+    bundle = {entry.name: entry for entry in collected.entries}
+    if collected.pointers:
+        text = f"git-lfs has not fetched these, so the bundle holds pointers: {_some(collected.pointers)}"
+        listen(Notice(text=f"{text}; run git lfs pull", warning=True))
+    _check_appspec(bundle, settings.build.appspec, listen)
+    listen(BuildStep(stage="pack", detail=f"{len(bundle)} files"))
+    packed = pack(
+        collected.entries,
+        settings.root / STATE / "builds" / version / f"{settings.application}-{version}.tgz",
+        version=version,
+        sha=facts.sha,
+        committed_at=_moment(facts),
+        level=settings.build.level,
+        allow_secrets=settings.build.allow_secrets,
+    )
+    seconds = time.monotonic() - begun
+    listen(BuildFinished(build=packed.build, path=str(packed.path), files=packed.files, seconds=seconds))
+    return packed.build, packed.path
+
+
+def _run_commands(shell: Shell, settings: Settings, facts: GitFacts, listen: Listener) -> None:
+    """Run the project's commands in build.path; what they make should depend on the commit alone."""
+    env = {"SHIPIT_BUILD": version_of(facts), "SOURCE_DATE_EPOCH": str(facts.committed_at), "TZ": "UTC"}
+    for command in settings.build.commands:
+        listen(BuildStep(stage="command", detail=command))
+        result = shell.inside(settings.build.path).run(f"umask 022\n{command}", env=env)
+        if not result.ok:
+            for line in (result.stdout + result.stderr).splitlines()[-_TAIL_LINES:]:
+                listen(Notice(text=line, warning=True))
+            raise ShipitError(
+                f"the build command `{command}` failed with exit code {result.exited}",
+                hint=f"it runs in {settings.build.path} of the checkout; its last lines are above",
+            )
+
+
+def _check_appspec(bundle: dict[str, Entry], name: str, listen: Listener) -> None:
+    appspec, findings = read_appspec(bundle[APPSPEC].read(_LONGEST_APPSPEC), name=name)
+    findings += tuple(check_bundle(appspec, bundle, name=name))
+    errors: list[Finding] = []
+    for finding in findings:
+        if finding.severity is Severity.ERROR:
+            errors.append(finding)
+        else:
+            listen(Notice(text=str(finding), warning=True))
+    if errors:
+        for finding in errors[1:]:
+            listen(Notice(text=str(finding), warning=True))
+        more = f" (and {len(errors) - 1} more, above)" if errors[1:] else ""
+        raise UsageError(f"{errors[0].place}: {errors[0].reason}{more}", hint=errors[0].fix)
+
+
+def _moment(facts: GitFacts) -> datetime:
+    return datetime.fromtimestamp(facts.committed_at, UTC)
+
+
+def _some(names: list[str] | tuple[str, ...]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
