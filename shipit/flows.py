@@ -18,7 +18,7 @@ from shipit.wiring import Tool
 
 def plan(tool: Tool, build: str, only: str) -> RolloutPlan:
     """Make and print the plan for a published build, or for what a build of HEAD would be called; write nothing."""
-    made = _plan(tool, tool.builds.get(build) if build else tool.prospective(), only)
+    made = _plan(tool, tool.builds.get(build) if build else tool.builds.prospective(tool.head()), only)
     tool.display.plan(made)
     return made
 
@@ -32,7 +32,7 @@ def deploy(tool: Tool, *, build: str, only: str, dry_run: bool, verify: bool, ti
     if dry_run:
         plan(tool, build, only)
         return
-    made = _plan(tool, tool.builds.get(build) if build else tool.publish(tool.build()), only)
+    made = _plan(tool, tool.builds.get(build) if build else tool.publish(*tool.build()), only)
     tool.display.plan(made)
     if made.to_deploy:
         _conclude(_start(tool, made, limit))

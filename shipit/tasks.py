@@ -24,13 +24,13 @@ def build(tool: Tool) -> None:
 @command()
 def publish(tool: Tool) -> None:
     """Upload the bundle of HEAD to S3; the same build again uploads nothing."""
-    tool.publish(tool.build())
+    tool.publish(*tool.build())
 
 
 @command()
 def version(tool: Tool) -> None:
     """Print what a build of HEAD is called."""
-    tool.display.text(tool.version())
+    tool.display.text(tool.head().version)
 
 
 @command(build=_BUILD, only=_ONLY)

@@ -13,16 +13,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from shipit.events import GroupEnded, GroupStarted, Notice, Throttled
-from shipit.models import Fleet, Phase, PublishedBuild
+from shipit.models import Build, Fleet, Phase, PublishedBuild
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from invoke.context import Context
 
     from shipit.aws.codedeploy import CodeDeploy
     from shipit.aws.fleet import FleetReader
     from shipit.aws.s3 import Bucket
     from shipit.aws.session import AwsSession
-    from shipit.build import BuiltBundle
     from shipit.display import Display
     from shipit.events import Event
     from shipit.ledger import Ledger
@@ -135,34 +136,21 @@ class Tool:
             return f"{server}/{os.environ.get('GITHUB_REPOSITORY', '')}/actions/runs/{job}"
         return os.environ.get("CI_JOB_URL", "") or f"{getpass.getuser()}@{socket.gethostname()}"
 
-    def build(self) -> BuiltBundle:
-        """Build the bundle of HEAD."""
+    def build(self) -> tuple[Build, Path]:
+        """Build the bundle of HEAD, and return the build with the path of its bundle."""
         from shipit.build import build
 
-        return build(self.context, self.settings, self.display)
+        return build(self.context, self.settings, listen=self.display)
 
-    def publish(self, built: BuiltBundle) -> PublishedBuild:
+    def publish(self, build: Build, bundle: Path) -> PublishedBuild:
         """Upload a bundle."""
-        return self.builds.publish(built.build, built.path, self.display)
+        return self.builds.publish(build, bundle, self.display)
 
-    def version(self) -> str:
-        """Return what a build of HEAD is called; builds nothing."""
-        from shipit.build import git_facts
-        from shipit.version import version_of
+    def head(self) -> Build:
+        """Name the build of HEAD; builds nothing."""
+        from shipit.build import name_build
 
-        return version_of(git_facts(self.context, self.settings))
-
-    def prospective(self) -> PublishedBuild:
-        """Return the build of HEAD as it is published, or as it would be; builds nothing."""
-        from shipit.build import git_facts
-        from shipit.models import Build
-        from shipit.version import version_of
-
-        facts = git_facts(self.context, self.settings)
-        committed = datetime.fromtimestamp(facts.committed_at, UTC)
-        return self.builds.prospective(
-            Build(version=version_of(facts), sha=facts.sha, digest="", committed_at=committed)
-        )
+        return name_build(self.context, self.settings)
 
     def verify(self, build: str, groups: frozenset[str], *, wait: float) -> None:
         """Check the groups against a published build; returns only where they are converged."""

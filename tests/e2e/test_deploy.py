@@ -1,0 +1,64 @@
+"""The main job by the real command line, on instances that run the real hooks."""
+
+from project import QUEUES, Project
+
+
+def test_a_build_reaches_every_instance_and_is_proved_and_a_new_one_replaces_it(project: Project) -> None:
+    first = project.inv("version").out.strip()
+    deployed = project.inv("deploy")
+    assert deployed.code == 0, deployed.all
+    assert "8 of 8 current" in deployed.out
+    verified = project.inv("verify-versions")
+    assert verified.code == 0, verified.all
+    assert first in verified.out
+
+    again = project.inv("deploy")
+    assert again.code == 0, again.all
+    assert "already" in again.out
+
+    second = project.commit("second")
+    assert second != first
+    replaced = project.inv("deploy", "--json")
+    assert replaced.code == 0, replaced.all
+    assert replaced.events[-1]["event"] == "verified"
+    old = project.inv("verify-versions", "--build", first)
+    assert old.code in (3, 6), old.all
+
+
+def test_a_broken_hook_names_instance_event_script_log_and_next_command(project: Project) -> None:
+    hook = project.root / "scripts" / "after_install.sh"
+    hook.write_text('#!/bin/sh\necho "no module named tasks" >&2\nexit 7\n')
+    project.commit("broken")
+    ended = project.inv("deploy", "--only", "reports")
+    assert ended.code == 1, ended.all
+    for word in ("reports", "AfterInstall", "after_install.sh", "no module named tasks", "i-", "inv deploy"):
+        assert word in ended.all, word
+
+
+def test_only_deploys_the_queues_it_names(shared_project: Project) -> None:
+    ended = shared_project.inv("deploy", "--only", "email-*")
+    assert ended.code == 0, ended.all
+    plan = shared_project.inv("plan", "--json")
+    assert plan.code == 0, plan.all
+    actions = {g["group"]["name"]: g["action"] for g in plan.events[-1]["plan"]["groups"]}
+    assert {n for n, action in actions.items() if action == "current"} == {"email-digest", "email-inbound"}
+    assert set(actions) == set(QUEUES)
+
+
+def test_a_dry_run_writes_nothing(shared_project: Project) -> None:
+    ended = shared_project.inv("deploy", "--dry-run")
+    assert ended.code == 0, ended.all
+    assert "deploy" in ended.out
+    assert not (shared_project.root / ".shipit" / "builds").exists() or "Published" not in ended.out
+
+
+def test_a_pattern_that_matches_nothing_is_a_usage_error(shared_project: Project) -> None:
+    ended = shared_project.inv("plan", "--only", "emial-*")
+    assert ended.code == 2
+    assert "matches no queue" in ended.err
+
+
+def test_an_unpublished_build_is_a_usage_error_that_names_what_there_is(shared_project: Project) -> None:
+    ended = shared_project.inv("deploy", "--build", "nothing")
+    assert ended.code == 2
+    assert "not published" in ended.err

@@ -1,0 +1,152 @@
+"""Interrupts, throttles and refusals: one clear line, the right exit code, nothing half-done."""
+
+import signal
+import socket
+import subprocess
+
+from project import QUEUES, Project
+
+from shipit.sandbox.lifecycle import Running
+
+
+def slow(project: Project, seconds: float = 1.5) -> None:
+    assert project.inv("sandbox.start").code == 0
+    project.control("script", rules=[{"seconds": seconds}])
+
+
+def test_ctrl_c_leaves_the_deployments_running_and_watch_attaches_again(scripted: Project) -> None:
+    slow(scripted)
+    ended = scripted.interrupted("deploy", "--no-verify", at="started")
+    assert ended.code == 130, ended.all
+    assert "go on in AWS" in ended.err
+    assert "inv watch" in ended.err
+    watched = scripted.inv("watch")
+    assert watched.code in (0, 3), watched.all
+    scripted.until_idle()
+
+
+def test_sigterm_ends_as_ctrl_c_does(scripted: Project) -> None:
+    slow(scripted)
+    ended = scripted.interrupted("deploy", "--no-verify", at="started", number=signal.SIGTERM)
+    assert ended.code == 130, ended.all
+    scripted.until_idle()
+
+
+def test_a_deadline_is_exit_6_and_says_how_to_go_on(scripted: Project) -> None:
+    slow(scripted)
+    ended = scripted.inv("deploy", "--no-verify", "--timeout", "1s")
+    assert ended.code == 6, ended.all
+    assert "inv watch" in ended.err
+    scripted.until_idle()
+
+
+def test_a_third_of_throttled_calls_changes_nothing(scripted: Project) -> None:
+    scripted.inv("sandbox.start")
+    scripted.control("script", rules=[{"seconds": 0.1}])
+    scripted.control("throttle", probability=0.3, seed=1)
+    ended = scripted.inv("deploy", "--no-verify", "--json")
+    assert ended.code == 0, ended.all
+    finished = next(e for e in ended.events if e["event"] == "rollout_finished")
+    assert set(finished["phases"].values()) == {"succeeded"}
+    assert finished["calls"]["CreateDeployment"] >= len(QUEUES)
+
+
+def test_a_group_that_somebody_else_deploys_to_is_left_alone_with_exit_4(scripted: Project) -> None:
+    slow(scripted, 2)
+    first = scripted.start("deploy", "--no-verify", "--only", "reports")
+    assert first.stdout
+    while "started" not in first.stdout.readline():
+        pass
+    second = scripted.inv("deploy", "--no-verify")
+    assert second.code == 4, second.all
+    assert "reports" in second.err
+    assert first.wait(60) == 0
+
+
+def test_a_scripted_failure_shows_the_log_tail(scripted: Project) -> None:
+    scripted.inv("sandbox.start")
+    fail = {"script": "scripts/start.sh", "log_tail": "[stderr]port is taken\n"}
+    scripted.control(
+        "script", rules=[{"seconds": 0.05}, {"group": "reports", "event": "ApplicationStart", "fail": fail}]
+    )
+    ended = scripted.inv("deploy", "--no-verify")
+    assert ended.code == 1, ended.all
+    for word in ("ApplicationStart", "scripts/start.sh", "port is taken"):
+        assert word in ended.all, word
+
+
+def test_an_absent_bucket_or_application_is_exit_7_in_one_line(scripted: Project) -> None:
+    assert scripted.inv("sandbox.start").code == 0
+    toml = scripted.root / "shipit.toml"
+    more = f"""
+[env.nobucket]
+bucket = "shipit-nowhere"
+endpoint-url = "http://127.0.0.1:{scripted.port}"
+region = "us-east-1"
+
+[env.noapplication]
+application = "nobody"
+endpoint-url = "http://127.0.0.1:{scripted.port}"
+region = "us-east-1"
+
+[env.nobody]
+endpoint-url = "http://127.0.0.1:9"
+region = "us-east-1"
+"""
+    toml.write_text(toml.read_text() + more)
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    scripted.git("commit", "--quiet", "--all", "--message", "environments")
+    for env, word in (("nobucket", "shipit-nowhere"), ("noapplication", "nobody"), ("nobody", "out of reach")):
+        ended = scripted.inv("deploy", "-e", env, env=keys)
+        assert ended.code == 7, ended.all
+        assert word in ended.err
+        assert "Traceback" not in ended.all
+
+
+def test_missing_credentials_are_exit_7_and_say_how_to_log_in(scripted: Project) -> None:
+    toml = scripted.root / "shipit.toml"
+    toml.write_text(toml.read_text() + '\n[env.real]\nregion = "us-east-1"\n')
+    nowhere = str(scripted.root / "nothing")
+    env = {"AWS_SHARED_CREDENTIALS_FILE": nowhere, "AWS_CONFIG_FILE": nowhere}
+    ended = scripted.inv("plan", "-e", "real", env=env)
+    assert ended.code == 7, ended.all
+    assert "credentials" in ended.err
+    assert "Traceback" not in ended.all
+
+
+def test_a_taken_port_is_refused_with_what_to_set(scripted: Project) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", scripted.port))
+        holder.listen()
+        ended = scripted.inv("sandbox.start")
+    assert ended.code == 5, ended.all
+    assert str(scripted.port) in ended.err
+    assert "port" in ended.err
+
+
+def test_stopping_the_sandbox_leaves_no_process_behind(project: Project) -> None:
+    assert project.inv("deploy", "--only", "reports").code == 0
+    marked = f"SHIPIT_SANDBOX_INSTANCE={project.state}"
+    running = Running.read(project.state)
+    assert running
+    assert project.inv("sandbox.stop").code == 0
+    assert not running.alive
+    environments = subprocess.run(
+        ["sh", "-c", f"grep -lsaF '{marked}' /proc/[0-9]*/environ || true"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert environments.stdout == ""
+
+
+def test_two_commands_at_once_start_one_sandbox(scripted: Project) -> None:
+    both = [scripted.start("sandbox.start"), scripted.start("sandbox.start")]
+    assert [p.wait(60) for p in both] == [0, 0]
+    assert Running.read(scripted.state)
+    assert (scripted.state / "daemon.log").read_text().count("serving") == 1
+
+
+def test_debug_shows_the_traceback_and_nothing_else_does(scripted: Project) -> None:
+    assert "Traceback" not in scripted.inv("plan", "-e", "nowhere").all
+    assert "Traceback" in scripted.inv("plan", "-e", "nowhere", "--debug").err
