@@ -24,7 +24,7 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .

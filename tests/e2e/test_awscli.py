@@ -17,9 +17,14 @@ class Aws:
 
     def __call__(self, *words: str) -> str:
         ended = subprocess.run(
-            [str(Path(sys.executable).with_name("aws")), "--endpoint-url", self._project.config.url, *words],
+            [str(Path(sys.executable).with_name("aws")), *words],
+            # The variable, for `push` makes an S3 client of its own that --endpoint-url does not reach.
             env=self._project.environment(
-                AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b", AWS_DEFAULT_REGION="us-east-1", AWS_PAGER=""
+                AWS_ENDPOINT_URL=self._project.config.url,
+                AWS_ACCESS_KEY_ID="a",
+                AWS_SECRET_ACCESS_KEY="b",
+                AWS_DEFAULT_REGION="us-east-1",
+                AWS_PAGER="",
             ),
             capture_output=True,
             text=True,
