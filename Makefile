@@ -14,9 +14,9 @@ demo: $(VENV)/.installed
 	$(BIN)/inv deploy
 	$(BIN)/inv verify-versions
 	@echo
-	@echo 'Try next: $(BIN)/inv plan                         what a deploy would do now, and why'
-	@echo '          $(BIN)/inv deploy --only "email-*"      the same for some queues; after a commit, the new build'
-	@echo '          $(BIN)/inv sandbox.status               the AWS on this machine; sandbox.stop ends it'
+	@echo 'Next: $(BIN)/inv plan                     what a deploy would do, and why'
+	@echo '      $(BIN)/inv deploy --only "email-*"  some queues; commit a change first'
+	@echo '      $(BIN)/inv sandbox.stop             end the AWS on this machine'
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .
