@@ -150,3 +150,28 @@ def test_two_commands_at_once_start_one_sandbox(scripted: Project) -> None:
 def test_debug_shows_the_traceback_and_nothing_else_does(scripted: Project) -> None:
     assert "Traceback" not in scripted.inv("plan", "-e", "nowhere").all
     assert "Traceback" in scripted.inv("plan", "-e", "nowhere", "--debug").err
+
+
+def test_ctrl_c_while_building_leaves_no_bundle(scripted: Project) -> None:
+    toml = scripted.root / "shipit.toml"
+    toml.write_text(toml.read_text().replace('path = "worker"', 'path = "worker"\ncommands = ["sleep 30"]'))
+    scripted.git("commit", "--quiet", "--all", "--message", "slow build")
+    ended = scripted.interrupted("deploy", at="sleep 30")
+    assert ended.code == 130, ended.all
+    assert not list((scripted.root / ".shipit").glob("builds/**/*.tgz"))
+
+
+def test_ctrl_c_while_verifying_ends_at_once(scripted: Project) -> None:
+    assert scripted.inv("sandbox.start").code == 0
+    scripted.control("script", rules=[{"seconds": 0.02}])
+    assert scripted.inv("deploy", "--no-verify").code == 0
+    ended = scripted.interrupted("verify-versions", "--wait", "5m", at="current")
+    assert ended.code == 130, ended.all
+
+
+def test_scripted_instances_never_report_and_so_never_pass(scripted: Project) -> None:
+    assert scripted.inv("sandbox.start").code == 0
+    scripted.control("script", rules=[{"seconds": 0.02}])
+    assert scripted.inv("deploy", "--no-verify").code == 0
+    ended = scripted.inv("verify-versions")
+    assert ended.code in (3, 6), ended.all
