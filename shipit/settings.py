@@ -83,7 +83,7 @@ class RolloutSettings(_Table):
     poll: Duration = 2.0
     timeout: Duration = 3600.0
     rate: float = Field(default=20.0, gt=0)
-    max_rate: float = Field(default=100.0, gt=0)
+    max_rate: float = Field(default=200.0, gt=0)
 
 
 class SandboxSettings(_Table):
