@@ -192,7 +192,7 @@ class _Loader:
             found += [(item, partition) for item in self._reader.list(bucket, prefix)]
         if len(buckets) > 1:
             raise QueryFailed("NOT_SUPPORTED", f"{table.name}: the sandbox reads a table from one bucket only")
-        return self._reader.columns(table, buckets.pop(), found)
+        return self._reader.columns(table, buckets.pop(), found, self._cancellation.check)
 
     def _pruned(
         self, table: Table, candidates: list[Partition], conditions: Sequence[exp.Expr]

@@ -12,7 +12,7 @@ import math
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,6 +23,8 @@ from shipit.sandbox.athena.store import NoSuchObject, ObjectInfo, ObjectStore
 
 #: The pseudo-column with the s3:// URL of the row's object.
 PATH = "$path"
+#: Objects whose bytes are in hand at once.
+_BATCH = 256
 _INTEGER_BITS = {"tinyint": 8, "smallint": 16, "int": 32, "bigint": 64}
 
 Columns = Mapping[str, list[Any]]
@@ -50,13 +52,19 @@ class Reader:
             raise QueryFailed("HIVE_METASTORE_ERROR", f"The specified bucket does not exist: {bucket}") from error
 
     def columns(
-        self, table: Table, bucket: str, objects: Sequence[tuple[ObjectInfo, Partition]]
+        self,
+        table: Table,
+        bucket: str,
+        objects: Sequence[tuple[ObjectInfo, Partition]],
+        check: Callable[[], None],
     ) -> tuple[Columns, int]:
-        """Return the rows of the objects by column, and the bytes read; raises QueryFailed for a wrong line."""
+        """Return the rows of the objects by column, and the bytes read; raises QueryFailed for a wrong line.
+
+        `check` is called between batches, and may raise to end the reading.
+        """
         columns: dict[str, list[Any]] = {name: [] for name in (*table.columns, *table.partitions, PATH)}
-        bodies = self._pool.map(lambda pair: self._body(bucket, pair[0]), objects)
         scanned = 0
-        for (item, partition), body in zip(objects, bodies, strict=True):
+        for item, partition, body in self._bodies(bucket, objects, check):
             url = f"s3://{bucket}/{item.key}"
             scanned += item.size
             # Lines end as TextInputFormat has it; str.splitlines would also cut at U+2028 and others.
@@ -69,24 +77,35 @@ class Reader:
                 columns[PATH].append(url)
         return columns, scanned
 
-    def _body(self, bucket: str, item: ObjectInfo) -> bytes:
-        url, identity = f"s3://{bucket}/{item.key}", (bucket, item.key, item.etag)
-        body = self._kept.get(identity)
-        if body is None:
+    def _bodies(
+        self, bucket: str, objects: Sequence[tuple[ObjectInfo, Partition]], check: Callable[[], None]
+    ) -> Iterator[tuple[ObjectInfo, Partition, bytes]]:
+        """Yield each object with its bytes, in order; the threads are troubled only for those not kept."""
+        for start in range(0, len(objects), _BATCH):
+            check()
+            batch = objects[start : start + _BATCH]
+            bodies = [self._kept.get((bucket, item.key, item.etag)) for item, _ in batch]
+            missing = [item for (item, _), body in zip(batch, bodies, strict=True) if body is None]
+            fetched = self._pool.map(lambda item: self._fetch(bucket, item), missing)
+            for (item, partition), body in zip(batch, bodies, strict=True):
+                yield item, partition, next(fetched) if body is None else body
+
+    def _fetch(self, bucket: str, item: ObjectInfo) -> bytes:
+        url = f"s3://{bucket}/{item.key}"
+        try:
+            body = self._store.get(bucket, item.key)
+        except NoSuchObject as error:
+            raise QueryFailed("HIVE_CANNOT_OPEN_SPLIT", f"no such object: {url}", retryable=True) from error
+        if len(body) != item.size:
+            raise QueryFailed(
+                "HIVE_FILESYSTEM_ERROR", f"Incorrect fileSize {item.size} for file {url}", retryable=True
+            )
+        if item.key.endswith(".gz"):
             try:
-                body = self._store.get(bucket, item.key)
-            except NoSuchObject as error:
-                raise QueryFailed("HIVE_CANNOT_OPEN_SPLIT", f"no such object: {url}", retryable=True) from error
-            if len(body) != item.size:
-                raise QueryFailed(
-                    "HIVE_FILESYSTEM_ERROR", f"Incorrect fileSize {item.size} for file {url}", retryable=True
-                )
-            if item.key.endswith(".gz"):
-                try:
-                    body = gzip.decompress(body)
-                except (OSError, EOFError, zlib.error) as error:
-                    raise QueryFailed("HIVE_CURSOR_ERROR", f"{url} is not gzip: {error}") from error
-            self._kept.put(identity, body)
+                body = gzip.decompress(body)
+            except (OSError, EOFError, zlib.error) as error:
+                raise QueryFailed("HIVE_CURSOR_ERROR", f"{url} is not gzip: {error}") from error
+        self._kept.put((bucket, item.key, item.etag), body)
         return body
 
 
