@@ -10,6 +10,9 @@ Nothing is imported here: each part loads only what it needs.
     athena/       our Athena: the same SQL, over the same objects
     instance/     real instances: directories in which the hooks really run
     server.py     the daemon: one loopback port for all of it, idle shutdown, end of all processes
+    routes.py     which part answers a request; web pages are refused
+    idleness.py   when the daemon ends by itself
+    workers.py    the instances: folders with real hooks, or names that play a script
     lifecycle.py  start, find, stop and reset the daemon, from the command line's process
     config.py     what a sandbox is made of
     seed.py       buckets, Auto Scaling groups, deployment groups, Athena's table

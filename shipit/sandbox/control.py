@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from shipit.models import EventStatus
 from shipit.sandbox.agents import Outcome, Rule, ScriptedAgent, script_failure
 from shipit.sandbox.throttle import Throttle
-
-
-class Reclaims(Protocol):
-    """What ends instances."""
-
-    def reclaim(self, ids: list[str]) -> None:
-        """End these instances."""
 
 
 class Control:
@@ -25,16 +18,21 @@ class Control:
         self,
         *,
         status: Callable[[], Mapping[str, object]],
+        wake: Callable[[], bool],
         stop: Callable[[], None],
         throttle: Throttle,
-        reclaims: Reclaims,
+        reclaim: Callable[[list[str]], None],
         script: ScriptedAgent | None,
     ) -> None:
-        """Act through these parts; without `script` the instances are real and take no script."""
+        """Act through these parts; `wake` is False where the end has begun.
+
+        `reclaim` raises ValueError for unknown instances; without `script` the instances are real and take none.
+        """
         self._status = status
+        self._wake = wake
         self._stop = stop
         self._throttle = throttle
-        self._reclaims = reclaims
+        self._reclaim = reclaim
         self._script = script
 
     def handle(self, path: str, body: bytes) -> tuple[int, bytes]:
@@ -53,6 +51,9 @@ class Control:
                 return self._status()
             case "calls":
                 return {"calls": self._throttle.calls, "refused": self._throttle.refused}
+            case "wake":
+                if not self._wake():
+                    raise ValueError("the sandbox is about to end")
             case "stop":
                 self._stop()
             case "throttle":
@@ -62,7 +63,7 @@ class Control:
             case "script":
                 self._play(given["rules"])
             case "instances/reclaim":
-                self._reclaims.reclaim(list(given["ids"]))
+                self._reclaim(list(given["ids"]))
             case _:
                 raise ValueError("no such request")
         return {}

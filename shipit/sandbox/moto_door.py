@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
 from moto.backends import get_backend
+from moto.ec2.models.tags import TagBackend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 
 from shipit.models import Revision
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Moto", "MotoRequestHandler"]
 
 _SERVICE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([a-z0-9-]+)/aws4_request")
+_DESCRIBES = re.compile(rb"(?:^|&)Action=Describe")
 
 
 class Moto:
@@ -37,6 +39,8 @@ class Moto:
         self._s3 = get_backend("s3")[ACCOUNT]["aws"]
         self._ec2 = get_backend("ec2")[ACCOUNT][region]
         self._asg = get_backend("autoscaling")[ACCOUNT][region]
+        _look_tags_up(self._ec2)
+        _launch_as_the_template_says(self._ec2)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
@@ -106,16 +110,18 @@ class Moto:
         return {str(tag["Key"]): str(tag["Value"]) for tag in found.tags}
 
     def reclaim(self, ids: list[str]) -> None:
-        """End instances as a spot reclaim does; their groups launch others."""
+        """End instances as a spot reclaim does; their groups launch others. Raises ValueError for an unknown one."""
+        known = {instance for _, instance, _, _ in self.members()}
+        if unknown := sorted(set(ids) - known):
+            raise ValueError(f"no instances of any group: {', '.join(unknown)}")
         self._ec2.terminate_instances(ids)
         self._asg.notify_terminate_instances(ids)
 
     def fetch(self, revision: Revision) -> bytes:
         """Return a bundle as the agent would get it; raises OSError in the agent's words where it is not that one."""
-        try:
-            key = self._s3.get_object(revision.bucket, revision.key, version_id=revision.version_id or None)
-        except Exception as error:
-            raise OSError(f"The specified bucket does not exist: {revision.bucket}") from error
+        if not self.has_bucket(revision.bucket):
+            raise OSError(f"The specified bucket does not exist: {revision.bucket}")
+        key = self._s3.get_object(revision.bucket, revision.key, version_id=revision.version_id or None)
         if key is None:
             raise OSError(f"The specified key does not exist: {revision}")
         if revision.etag and key.etag.strip('"') != revision.etag.strip('"'):
@@ -142,7 +148,38 @@ class Moto:
         self._s3.put_object(bucket, key, body)
 
 
-def changes_instances(environ: Mapping[str, Any]) -> bool:
-    """Tell whether a request may change who is in which group: anything to EC2 or Auto Scaling."""
-    found = _SERVICE.search(environ.get("HTTP_AUTHORIZATION", ""))
-    return found is not None and found[1] in ("autoscaling", "ec2")
+def _look_tags_up(ec2: Any) -> None:
+    """Let one resource's tags cost a look-up; moto searches all tags, for each instance that it describes."""
+
+    def describe_tags(filters: dict[str, list[str]] | None = None) -> Any:
+        searched = ec2
+        if filters and set(filters) == {"resource-id"} and not any("*" in name for name in filters["resource-id"]):
+            searched = TagBackend()
+            searched.tags |= {name: ec2.tags[name] for name in filters["resource-id"] if name in ec2.tags}
+        return TagBackend.describe_tags(searched, filters)
+
+    ec2.describe_tags = describe_tags
+
+
+def _launch_as_the_template_says(ec2: Any) -> None:
+    """Let Auto Scaling launch spot instances where the launch template wants them; moto drops its market options."""
+    run_instances = ec2.run_instances
+
+    def run(*args: Any, **options: Any) -> Any:
+        if options.get("launch_template"):
+            template = ec2._get_template_from_args(options["launch_template"])
+            options.setdefault("instance_market_options", template.data.get("InstanceMarketOptions"))
+        return run_instances(*args, **options)
+
+    ec2.run_instances = run
+
+
+def is_about_instances(authorization: str) -> bool:
+    """Tell by a request's signature whether it goes to EC2 or Auto Scaling; the bodies of those are small forms."""
+    service = _SERVICE.search(authorization)
+    return service is not None and service[1] in ("autoscaling", "ec2")
+
+
+def may_change_instances(form: bytes) -> bool:
+    """Tell whether such a request may change who is in which group: whatever does not merely describe."""
+    return _DESCRIBES.search(form) is None

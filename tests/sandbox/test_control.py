@@ -24,23 +24,16 @@ COMMAND = Command(
 )
 
 
-class Reclaimed:
-    """Remember who was reclaimed."""
-
-    def __init__(self) -> None:
-        self.ids: list[str] = []
-
-    def reclaim(self, ids: list[str]) -> None:
-        self.ids += ids
-
-
-def control(script: ScriptedAgent | None = None, throttle: Throttle | None = None) -> tuple[Control, Reclaimed]:
-    reclaimed = Reclaimed()
+def control(
+    script: ScriptedAgent | None = None, throttle: Throttle | None = None, ending: bool = False
+) -> tuple[Control, list[str]]:
+    reclaimed: list[str] = []
     made = Control(
         status=lambda: {"groups": 1},
+        wake=lambda: not ending,
         stop=lambda: None,
         throttle=throttle or Throttle(),
-        reclaims=reclaimed,
+        reclaim=reclaimed.extend,
         script=script,
     )
     return made, reclaimed
@@ -53,6 +46,13 @@ def ask(made: Control, path: str, given: object = None) -> tuple[int, object]:
 
 def test_the_status_is_given() -> None:
     assert ask(control()[0], "status") == (200, {"groups": 1})
+
+
+def test_a_sandbox_that_is_about_to_end_is_not_woken() -> None:
+    assert ask(control()[0], "wake")[0] == 200
+    status, answer = ask(control(ending=True)[0], "wake")
+    assert status == 400
+    assert "about to end" in str(answer)
 
 
 def test_throttling_begins_and_ends_on_demand() -> None:
@@ -68,7 +68,7 @@ def test_throttling_begins_and_ends_on_demand() -> None:
 def test_instances_are_reclaimed_by_id() -> None:
     made, reclaimed = control()
     ask(made, "instances/reclaim", {"ids": ["i-1"]})
-    assert reclaimed.ids == ["i-1"]
+    assert reclaimed == ["i-1"]
 
 
 def test_a_script_fails_an_event_with_its_log() -> None:

@@ -1,0 +1,92 @@
+"""Which part of the sandbox answers a request: one address for all services, as a WSGI callable (PEP 3333)."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from shipit.sandbox.control import Control
+from shipit.sandbox.moto_door import is_about_instances, may_change_instances
+from shipit.sandbox.wire import JsonService
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+_CONTROL, _IMDS = "/_sandbox/", "/_imds/"
+_REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 500: "Internal Server Error"}
+
+
+class Routes:
+    """Hand each request to the part that answers it."""
+
+    def __init__(
+        self,
+        *,
+        control: Control,
+        services: Mapping[str, JsonService],
+        imds: WSGIApplication,
+        moto: WSGIApplication,
+        on_request: Callable[[WSGIEnvironment], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        """Serve `services` by the first part of `X-Amz-Target`, and leave to `moto` what is nobody else's.
+
+        `on_request` is called before each request but those to `control`, `on_change` after each that may have
+        changed who is in which Auto Scaling group, before its client reads the answer.
+        """
+        self._control = control
+        self._services = services
+        self._imds = imds
+        self._moto = moto
+        self._on_request = on_request
+        self._on_change = on_change
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        path = environ.get("PATH_INFO", "")
+        if _is_from_a_browser(environ):
+            refusal = {"__type": "AccessDeniedException", "message": "the sandbox does not answer web pages"}
+            return _reply(start_response, 403, json.dumps(refusal).encode())
+        if path.startswith(_CONTROL):
+            return _reply(start_response, *self._control.handle(path.removeprefix(_CONTROL), _body(environ)))
+        self._on_request(environ)
+        if path.startswith(_IMDS):
+            return self._imds({**environ, "PATH_INFO": path.removeprefix(_IMDS)}, start_response)
+        service, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")
+        if service in self._services:
+            return _reply(start_response, *self._services[service].handle(operation, _body(environ)))
+        if not is_about_instances(environ.get("HTTP_AUTHORIZATION", "")):
+            return self._moto(environ, start_response)
+        form = _body(environ)
+        answer = self._moto({**environ, "wsgi.input": io.BytesIO(form)}, start_response)
+        if may_change_instances(form):
+            self._on_change()
+        return answer
+
+
+def _is_from_a_browser(environ: WSGIEnvironment) -> bool:
+    """Tell a web page's request from a client's: no client of AWS sends these headers, or asks for a foreign host.
+
+    Whoever can put a bundle here and deploy it runs programs on this machine. Nothing checks signatures, and moto
+    allows every origin: without this, any page in the user's browser could do it (DNS rebinding included).
+    """
+    host = environ.get("HTTP_HOST", "").partition(":")[0]
+    local = host in ("", "127.0.0.1", "localhost") or host.endswith(".localhost")
+    return not local or "HTTP_ORIGIN" in environ or "HTTP_SEC_FETCH_SITE" in environ
+
+
+def _body(environ: WSGIEnvironment) -> bytes:
+    stream = environ["wsgi.input"]
+    whole = environ.get("wsgi.input_terminated", False)
+    content: bytes = stream.read() if whole else stream.read(int(environ.get("CONTENT_LENGTH") or 0))
+    return content
+
+
+def _reply(start_response: StartResponse, status: int, body: bytes) -> Iterable[bytes]:
+    start_response(
+        f"{status} {_REASONS.get(status, 'Error')}",
+        [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(body)))],
+    )
+    return [body]
