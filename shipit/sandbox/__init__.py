@@ -14,6 +14,7 @@ Nothing is imported here: each part loads only what it needs.
     idleness.py   when the daemon ends by itself
     workers.py    the instances: folders with real hooks, or names that play a script
     lifecycle.py  start, find, stop and reset the daemon, from the command line's process
+    running.py    the daemon as others see it: its record, its process, its own requests
     config.py     what a sandbox is made of
     seed.py       buckets, Auto Scaling groups, deployment groups, Athena's table
     membership.py instances come and go with moto's Auto Scaling groups

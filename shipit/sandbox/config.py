@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from shipit.errors import UsageError
@@ -50,14 +49,14 @@ class SandboxConfig:
         """Return where instances report to, as `s3://bucket/prefix`."""
         return f"s3://{self.report_bucket}/{self.report_prefix}/reports/v1"
 
-    @property
-    def digest(self) -> str:
-        """Return a short name of this very configuration."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
-
     def to_json(self) -> str:
         """Return the configuration as JSON; `from_json` reads it back."""
         return json.dumps(asdict(self), sort_keys=True)
+
+    def differences(self, made: SandboxConfig) -> list[str]:
+        """Return a few words for each value in which `made` differs from this configuration."""
+        pairs = [(f.name.replace("_", "-"), getattr(made, f.name), getattr(self, f.name)) for f in fields(self)]
+        return [_difference(*pair) for pair in pairs if pair[1] != pair[2]]
 
     @staticmethod
     def from_json(text: str) -> SandboxConfig:
@@ -98,6 +97,12 @@ def from_settings(settings: Settings) -> SandboxConfig:
 def state_folder(root: Path) -> Path:
     """Return where the sandbox of a project keeps its pid file, its log and its instances."""
     return root / ".shipit" / "sandbox"
+
+
+def _difference(name: str, made: object, wanted: object) -> str:
+    if isinstance(made, tuple):
+        return f"it has {len(made)} other {name}"
+    return f"{name} is {made}, not {wanted}"
 
 
 def _names(count: int) -> tuple[str, ...]:

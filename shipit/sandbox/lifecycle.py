@@ -1,147 +1,150 @@
-"""Start, find, stop and reset the daemon, from the process of the command line.
-
-Imports nothing heavy. Linux only: /proc tells one process from a later one of the same id.
-"""
+"""Start, find, stop and reset the daemon, from the process of the command line. Imports nothing heavy."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
-import os
+import importlib.util
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from shipit.errors import PreflightError, ShipitError
 from shipit.sandbox.config import SandboxConfig, state_folder
+from shipit.sandbox.instance.processes import clean_leftovers
+from shipit.sandbox.running import Running, request
+
+__all__ = ["Running", "ensure", "request", "reset", "status", "stop"]
+
+Notice = Callable[[str], None]
 
 _START_SECONDS = 120
-_STOP_SECONDS = 15
+_STOP_SECONDS = 10
+_LOCK, _LOG, _CONFIG = "lock", "daemon.log", "config.json"
+_NEEDED = ("moto", "werkzeug", "duckdb", "sqlglot")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Running:
-    """Record a daemon that serves: `process_start` (clock ticks since boot) tells it from a later pid."""
-
-    pid: int
-    process_start: str
-    url: str
-    digest: str
-
-    @property
-    def alive(self) -> bool:
-        """Tell whether this very process still runs."""
-        return process_start(self.pid) == self.process_start
-
-    def write(self, state: Path) -> None:
-        """Write the record, whole or not at all."""
-        part = state / "daemon.json.part"
-        part.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        part.replace(state / "daemon.json")
-
-    @staticmethod
-    def read(state: Path) -> Running | None:
-        """Return the daemon that runs, or None."""
-        try:
-            found = Running(**json.loads((state / "daemon.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
-        return found if found.alive else None
-
-    @staticmethod
-    def forget(state: Path) -> None:
-        """Remove the record."""
-        (state / "daemon.json").unlink(missing_ok=True)
-
-
-def process_start(pid: int) -> str:
-    """Return when a process started, in clock ticks since boot; empty where there is none (proc(5), field 22)."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-    fields = text.rpartition(")")[2].split()
-    return "" if fields[0] == "Z" else fields[19]
-
-
-def ensure(config: SandboxConfig, notice: Callable[[str], None]) -> str:
+def ensure(config: SandboxConfig, notice: Notice) -> str:
     """Return the URL of the sandbox, started first where it does not run.
 
-    Raises PreflightError where the port is taken, ShipitError where the daemon does not come up.
+    `notice` gets a line when it is started, and one when the one that runs is not the one asked for. Raises
+    PreflightError where the port is taken or the `sandbox` extra is missing, ShipitError where the daemon does not
+    come up.
     """
     state = state_folder(Path(config.root))
     running = Running.read(state)
-    if running is None:
+    if running is None or not _wake(running):
         with _only_one(state):
-            running = Running.read(state) or _start(config, state, notice)
-    if running.digest != config.digest:
-        notice("shipit.toml asks for another sandbox than the one that runs; inv sandbox.reset makes it anew")
+            running = _still_there(state) or _start(config, state, notice)
+    if differences := _differences(config, state):
+        notice(f"the sandbox that runs differs from shipit.toml: {differences}; inv sandbox.reset makes it anew")
     return running.url
 
 
 def stop(config: SandboxConfig) -> bool:
-    """Stop the daemon and wait for its end; tell whether one ran."""
-    running = Running.read(state_folder(Path(config.root)))
-    if running is None:
+    """Stop the daemon and wait for its end, and that of all it started; tell whether one ran."""
+    state = state_folder(Path(config.root))
+    if not state.is_dir():
         return False
-    with contextlib.suppress(OSError):
-        request(running.url, "stop", {})
-    for number in (None, signal.SIGTERM, signal.SIGKILL):
-        if number is not None and running.alive:
-            os.kill(running.pid, number)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while running.alive and time.monotonic() < deadline:
-            time.sleep(0.05)
-    return True
+    with _only_one(state):
+        return _end(state)
 
 
-def reset(config: SandboxConfig, notice: Callable[[str], None]) -> str:
-    """Stop the daemon, delete all state, start anew; return the URL."""
-    stop(config)
-    shutil.rmtree(state_folder(Path(config.root)), ignore_errors=True)
-    return ensure(config, notice)
+def reset(config: SandboxConfig, notice: Notice) -> str:
+    """Stop the daemon, delete all state, start anew; return the URL. Raises what `ensure` raises."""
+    state = state_folder(Path(config.root))
+    with _only_one(state):
+        _end(state)
+        for path in state.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != _LOCK:  # which we hold: another in its place would let another process in
+                path.unlink()
+        return _start(config, state, notice).url
 
 
 def status(config: SandboxConfig) -> Mapping[str, object] | None:
-    """Return what the daemon says of itself, or None where none runs."""
-    running = Running.read(state_folder(Path(config.root)))
+    """Return what the daemon says of itself, or None where none runs; raises ShipitError where it is silent."""
+    state = state_folder(Path(config.root))
+    running = Running.read(state)
     if running is None:
         return None
-    return {"url": running.url, **request(running.url, "status")}
+    try:
+        return {"url": running.url, "state": str(state), **request(running.url, "status")}
+    except OSError as error:
+        raise _silent(running, state) from error
 
 
-def request(url: str, path: str, given: Mapping[str, object] | None = None) -> dict[str, Any]:
-    """Ask the daemon something below /_sandbox/; raises OSError where it does not answer or refuses."""
-    body = None if given is None else json.dumps(given).encode()
-    with urllib.request.urlopen(urllib.request.Request(f"{url}/_sandbox/{path}", data=body), timeout=10) as answer:
-        found: dict[str, Any] = json.load(answer)
-    return found
+def _wake(running: Running) -> bool:
+    """Begin its idle time anew; False where it is about to end, or silent."""
+    try:
+        request(running.url, "wake", {})
+    except OSError:
+        return False
+    return True
+
+
+def _still_there(state: Path) -> Running | None:
+    """Return the daemon that runs and will; one that is about to end is waited for."""
+    running = Running.read(state)
+    if running is None or _wake(running):
+        return running
+    if not running.wait(_STOP_SECONDS):
+        raise _silent(running, state)
+    return None
+
+
+def _silent(running: Running, state: Path) -> ShipitError:
+    return ShipitError(
+        f"the sandbox does not answer on {running.url}, but its process {running.pid} is there",
+        hint=f"inv sandbox.reset ends it and makes a new one; its log: {state / _LOG}",
+    )
 
 
 @contextlib.contextmanager
 def _only_one(state: Path) -> Iterator[None]:
-    """Let one process at a time start the daemon; others wait and then find it."""
+    """Let one process at a time start or stop the daemon; others wait, and then find what it did."""
     state.mkdir(parents=True, exist_ok=True)
-    with (state / "lock").open("w") as file:
+    with (state / _LOCK).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _start(config: SandboxConfig, state: Path, notice: Callable[[str], None]) -> Running:
-    _refuse_taken(config)
+def _end(state: Path) -> bool:
+    """End the daemon, the hard way if it must be; tell whether there was one."""
+    running = Running.read(state)
+    if running is None:
+        return False
+    try:
+        request(running.url, "stop", {})
+    except OSError:
+        running.send(signal.SIGTERM)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if running.wait(_STOP_SECONDS):
+            break
+        running.send(number)
+    else:
+        running.wait(_STOP_SECONDS)
+        clean_leftovers(state)
+    Running.forget(state)
+    return True
+
+
+def _start(config: SandboxConfig, state: Path, notice: Notice) -> Running:
+    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
+        raise PreflightError(
+            f"the sandbox needs {', '.join(missing)}, and it is not installed",
+            hint="pip install 'shipit-codedeploy[sandbox]'",
+        )
+    _free_port(config)
     notice(f"starting the sandbox: {len(config.queues)} groups, {config.instances} instances on {config.url}")
-    (state / "config.json").write_text(config.to_json(), encoding="utf-8")
-    log = state / "daemon.log"
+    (state / _CONFIG).write_text(config.to_json(), encoding="utf-8")
+    log = state / _LOG
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "shipit.sandbox", str(state)],
@@ -152,32 +155,61 @@ def _start(config: SandboxConfig, state: Path, notice: Callable[[str], None]) ->
             start_new_session=True,
         )
     deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        running = Running.read(state)
-        if running and running.pid == process.pid:
-            return running
-        if process.poll() is not None:
-            break
-        time.sleep(0.05)
+    try:
+        while time.monotonic() < deadline and process.poll() is None:
+            running = Running.read(state)
+            if running and running.pid == process.pid:
+                return running
+            time.sleep(0.05)
+    except BaseException:  # Ctrl-C too: what is not known to run must not stay
+        process.kill()
+        raise
     process.kill()
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() or ["it said nothing"]
     raise ShipitError(f"the sandbox did not start: {lines[-1]}", hint=f"its log: {log}")
 
 
-def _refuse_taken(config: SandboxConfig) -> None:
+def _free_port(config: SandboxConfig) -> None:
+    """Refuse a port that is taken, unless by a sandbox of this very project whose record is lost: end that one."""
+    if not _is_taken(config.port):
+        return
+    root = _root_of_holder(config.url)
+    if root == config.root:
+        with contextlib.suppress(OSError):
+            request(config.url, "stop", {})
+        deadline = time.monotonic() + _STOP_SECONDS
+        while _is_taken(config.port) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if not _is_taken(config.port):
+            return
+    holder = f"the sandbox of {root}" if root else "another program"
+    raise PreflightError(
+        f"port {config.port} of the sandbox is taken by {holder}",
+        hint="stop that one, or set another `port` in the env's [sandbox] table",
+    )
+
+
+def _is_taken(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", config.port))
+            probe.bind(("127.0.0.1", port))
         except OSError:
-            raise PreflightError(
-                f"port {config.port} of the sandbox is taken by {_holder(config.url)}",
-                hint="stop that one, or set another `port` in the env's [sandbox] table",
-            ) from None
+            return True
+    return False
 
 
-def _holder(url: str) -> str:
+def _root_of_holder(url: str) -> str:
     try:
-        return f"the sandbox of {request(url, 'status')['root']}"
-    except (OSError, ValueError, KeyError):
-        return "another program"
+        return str(request(url, "status").get("root", ""))
+    except (OSError, AttributeError):
+        return ""
+
+
+def _differences(config: SandboxConfig, state: Path) -> str:
+    """Say in what the sandbox that runs differs from what is asked for; empty where in nothing."""
+    try:
+        made = SandboxConfig.from_json((state / _CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, KeyError):
+        return "another version of shipit made it"
+    return ", ".join(config.differences(made))

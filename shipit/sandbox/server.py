@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.serving import make_server
 
+from shipit.errors import ShipitError
 from shipit.sandbox.athena.service import AthenaService
 from shipit.sandbox.clock import Clock
 from shipit.sandbox.codedeploy import CodeDeploy
@@ -25,11 +27,11 @@ from shipit.sandbox.control import Control
 from shipit.sandbox.idleness import Idleness
 from shipit.sandbox.instance.imds import Imds
 from shipit.sandbox.instance.processes import clean_leftovers
-from shipit.sandbox.lifecycle import Running, process_start
 from shipit.sandbox.membership import Membership
 from shipit.sandbox.moto_door import Moto, MotoRequestHandler
 from shipit.sandbox.objects import MotoObjects
 from shipit.sandbox.routes import Routes
+from shipit.sandbox.running import Running, process_start
 from shipit.sandbox.seed import seed_athena, seed_codedeploy, seed_moto
 from shipit.sandbox.wire import JsonService
 from shipit.sandbox.workers import ScriptedWorkers, make_workers
@@ -84,7 +86,6 @@ class Daemon:
             pid=os.getpid(),
             process_start=process_start(os.getpid()),
             url=self._config.url,
-            digest=self._config.digest,
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _: self.stop(f"signal {number}"))
@@ -169,4 +170,10 @@ def main(state: Path) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     config = SandboxConfig.from_json((state / "config.json").read_text(encoding="utf-8"))
-    Daemon(config, state).run()
+    try:
+        daemon = Daemon(config, state)
+    except Exception as error:
+        log.exception("the sandbox could not be made")
+        # The log's last line is what the user who waits for the start is shown.
+        sys.exit(error.message if isinstance(error, ShipitError) else f"{type(error).__name__}: {error}")
+    daemon.run()
