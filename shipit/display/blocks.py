@@ -17,6 +17,8 @@ from shipit.models import Action, Node, NodeState, Phase, PlannedGroup, RolloutP
 MANY = 100
 _TAIL = 10
 _NODES = 10
+#: Groups that fail for the same cause: as many whole blocks, then as many lines, then only the summary's count.
+_BLOCKS, _LINES = 3, 20
 _BAD = (Phase.FAILED, Phase.PARTIAL, Phase.STOPPED)
 _ACTION_TONES = {Action.DEPLOY: "", Action.CURRENT: "dim", Action.EMPTY: "dim", Action.EXCLUDED: "dim"}
 
@@ -80,10 +82,9 @@ def failure_lines(failure: GroupDiagnosed, limit: int | None = None) -> list[Lin
         if event.message:
             facts.append(("message", event.message, ""))
         tail = [t for t in event.log_tail.splitlines() if t.strip()][-_TAIL:]
-        whose = f"log of {worst.instance_id}" if worst and tail else ""
-        facts += [("log" if n == 0 else "", f"| {t.rstrip()}", "dim") for n, t in enumerate(tail)]
-        if whose and len(failure.targets) > 1:
-            facts.insert(len(facts) - len(tail), ("log of", worst.instance_id if worst else "", ""))
+        if worst and tail:
+            facts.append(("log", f"of {worst.instance_id}, its last lines:", ""))
+            facts += [("", f"| {t.rstrip()}", "dim") for t in tail]
     facts.append(("next", failure.next_step, "head"))
     lines = [Line(t, "bad") for t in wrap(clean(f"{failure.group} failed: {failure.cause}"), limit, "    ")]
     for name, said, tone in facts:
@@ -91,6 +92,16 @@ def failure_lines(failure: GroupDiagnosed, limit: int | None = None) -> list[Lin
         whole = [clip(text, limit)] if limit is not None and tone == "dim" else wrap(text, limit, " " * 16)
         lines += [Line(t, tone) for t in whole]
     return lines
+
+
+def failure_told(failure: GroupDiagnosed, seen: int, limit: int | None = None) -> list[Line]:
+    """Lay out a failure whose cause was seen `seen` times, itself included: in full, in a line, or not at all."""
+    if seen <= _BLOCKS:
+        return failure_lines(failure, limit)
+    if seen > _LINES:
+        return []
+    said = clean(f"{failure.group} failed: {failure.cause} (as above); next: {failure.next_step}")
+    return [Line(t, "bad") for t in wrap(said, limit, "    ")]
 
 
 def _instances(targets: Sequence[Target]) -> str:

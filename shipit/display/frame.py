@@ -85,10 +85,12 @@ def bar(done: int, total: int, columns: int, glyphs: Glyphs = UNICODE) -> str:
 
 def _row(row: Row, now: datetime, columns: int, name: int, glyphs: Glyphs) -> Line:
     passed = row.elapsed(now)
+    # A failed group is not "all done": its bar shows what got the build.
+    done = row.overview.succeeded if row.phase in _BAD else row.done
     cells = [pad(clip(clean(row.group), name, glyphs.mark), name)]
     if columns >= 50:
-        cells.append(bar(row.done, row.total, 30 if columns >= 140 else 14, glyphs))
-    cells.append(f"{f'{row.done}/{row.total}':>7}")
+        cells.append(bar(done, row.total, 30 if columns >= 140 else 14, glyphs))
+    cells.append(f"{f'{done}/{row.total}':>7}")
     cells.append(f"{'' if passed is None else duration(passed):>11}")
     if columns >= 100:
         cells.append(f"{clean(row.deployment_id):<11}")
@@ -102,7 +104,7 @@ def _footer(board: Board, now: datetime) -> list[Line]:
     said = []
     silent = (now - board.last_tick).total_seconds() if board.last_tick else 0.0
     if silent >= _STALE:
-        said.append(f"no answer from AWS for {duration(silent)}; the deployments go on")
+        said.append(f"last looked {duration(silent)} ago; the deployments go on")
     if board.throttled:
         said.append(
             f"throttled {plural(board.throttles, 'time')}, last {clean(board.throttled.operation)}: "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
@@ -18,10 +19,10 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
-from shipit.display.blocks import failure_lines, plan_lines, summary_lines, value_lines, verdict, verification_lines
+from shipit.display.blocks import failure_told, plan_lines, summary_lines, value_lines, verdict, verification_lines
 from shipit.display.board import Board
 from shipit.display.frame import ASCII, Glyphs, bar, ending, frame
-from shipit.display.text import Line, clean, clip, size
+from shipit.display.text import Line, clean, clip, size, wrap
 from shipit.display.words import sentence
 from shipit.display.writer import encodable, write_error
 from shipit.errors import ShipitError
@@ -81,6 +82,7 @@ class LiveDisplay:
         self._board = Board()
         self._status: tuple[str, int, int] | None = None
         self._live: Live | None = None
+        self._causes: Counter[str] = Counter()
         self._moved = False
         wide = encodable("━─…", console.file) == "━─…"  # type: ignore[arg-type]  # rich says IO[str]: the same
         self._glyphs = Glyphs() if wide else ASCII
@@ -112,7 +114,8 @@ class LiveDisplay:
                 self._close()
                 self._tell(event)
             case GroupDiagnosed():
-                self._print(failure_lines(event, self._console.width))
+                self._causes[event.cause] += 1
+                self._print(failure_told(event, self._causes[event.cause], self._console.width))
             case RolloutFinished():
                 self._close()
                 self._print(summary_lines(self._board, event, self._console.width))
@@ -132,7 +135,10 @@ class LiveDisplay:
 
     def _tell(self, event: Event) -> None:
         if line := sentence(event):
-            self._print([line])
+            self._wrapped(line)
+
+    def _wrapped(self, line: Line) -> None:
+        self._print(Line(t, line.tone) for t in wrap(line.text, self._console.width, "  "))
 
     def plan(self, plan: RolloutPlan) -> None:
         """Print the plan's table."""
@@ -156,7 +162,7 @@ class LiveDisplay:
         was_open = self._live is not None
         self._close()
         if was_open and self._board.running:
-            self._print([ending(self._board)])
+            self._wrapped(ending(self._board))
 
     def _open(self) -> None:
         if self._live is not None:
@@ -192,7 +198,9 @@ class LiveDisplay:
         return [Line(clip(clean(drawn), columns, self._glyphs.mark))]
 
     def _print(self, lines: Iterable[Line]) -> None:
-        text = Text(no_wrap=True, overflow="ignore")
+        text, lines = Text(no_wrap=True, overflow="ignore"), list(lines)
+        if not lines:
+            return
         for number, line in enumerate(lines):
             if number:
                 text.append("\n")

@@ -11,7 +11,7 @@ from typing import Self, TextIO
 
 from shipit.display.blocks import (
     MANY,
-    failure_lines,
+    failure_told,
     plan_lines,
     summary_lines,
     value_lines,
@@ -39,8 +39,6 @@ from shipit.models import RolloutPlan
 
 _FLEET = timedelta(seconds=30)
 _UPLOAD = timedelta(seconds=10)
-#: Groups that fail for the same cause: as many whole blocks, then as many lines, then only the summary's count.
-_BLOCKS, _LINES = 3, 20
 
 
 def _now() -> datetime:
@@ -121,13 +119,7 @@ class PlainDisplay:
 
     def _tell_failure(self, failure: GroupDiagnosed) -> None:
         self._causes[failure.cause] += 1
-        seen = self._causes[failure.cause]
-        if seen <= _BLOCKS:
-            self._block(failure_lines(failure), None)
-        elif seen <= _LINES:
-            self._stamped(
-                clean(f"{failure.group} failed: {failure.cause} (as above); next: {failure.next_step}"), None
-            )
+        self._block(failure_told(failure, self._causes[failure.cause]), None)
 
     def _due(self, what: str, every: timedelta, at: datetime) -> bool:
         last = self._told.get(what)

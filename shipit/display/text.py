@@ -74,8 +74,10 @@ def wrap(text: str, limit: int | None, indent: str = "") -> list[str]:
     if limit is None or width(text) <= limit:
         return [text]
     indent = indent if len(indent) <= limit // 2 else ""
-    lines, current = [], ""
-    for word in text.split(" "):
+    body = text.lstrip(" ")
+    lead = text[: len(text) - len(body)]
+    lines, current = [], lead if len(lead) <= limit // 2 else ""
+    for word in body.split(" "):
         joined = f"{current} {word}" if current.strip() else current + word
         if width(joined) <= limit:
             current = joined

@@ -77,7 +77,7 @@ def test_silence_of_aws_and_throttles_are_told() -> None:
     board = moving(1)
     board.take(Throttled(operation="BatchGetDeployments", rate=2.5))
     said = seen(board, 120, 10, after=60)[-1]
-    assert said.startswith("no answer from AWS for 45 s")
+    assert said.startswith("last looked 45 s ago")
     assert said.endswith("throttled 1 time, last BatchGetDeployments: 2.5 calls a second")
     board.take(Tick(at=NOON + timedelta(seconds=60)))
     assert seen(board, 120, 10, after=60)[-1].startswith("throttled")

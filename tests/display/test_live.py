@@ -55,6 +55,16 @@ def test_ctrl_c_gives_the_cursor_back_and_says_where_it_stood() -> None:
     assert plain(said).splitlines()[-1].startswith("3 groups: 3 running; still deploying: queue-000")
 
 
+def test_failures_of_one_cause_are_shown_in_full_thrice() -> None:
+    stream = io.StringIO()
+    with display(stream, 120) as shown:
+        for event in rollout(30, failing=tuple(f"queue-{n:03}" for n in range(30))):
+            shown(event)
+    said = plain(stream.getvalue())
+    assert said.count("| ModuleNotFoundError") == 3
+    assert said.count("(as above)") == 17
+
+
 def test_an_error_closes_the_region_first(capsys: pytest.CaptureFixture[str]) -> None:
     stream = io.StringIO()
     with display(stream) as shown:

@@ -83,6 +83,6 @@ def test_names_and_logs_cannot_become_markup() -> None:
     board = Board()
     for event in rollout(2):
         board.take(event)
-    board.take(failure("queue|<script>", cause="see `this`"))
+    board.take(failure("queue|<script>", cause="see `this` <script>", instances=0))
     said = summary(board, None, [])
     assert "<script>" not in said

@@ -93,6 +93,10 @@ def test_the_widest_column_gives_way_first() -> None:
     assert table(("a", "b"), [("x", "y" * 40)], limit=20)[1] == "x  " + "y" * 16 + "…"
 
 
+def test_a_wrapped_text_keeps_its_own_indent() -> None:
+    assert wrap("  failed     one two three", 18, "    ") == ["  failed     one", "    two three"]
+
+
 def test_padding_counts_wide_characters_twice() -> None:
     assert pad("宽", 4) == "宽  "
     assert pad("7", 3, right=True) == "  7"
