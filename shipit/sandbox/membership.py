@@ -25,7 +25,7 @@ class Hosts(Protocol):
 
 
 class Deployments(Protocol):
-    """What must know of launches and deaths."""
+    """What must know of launches and deaths; both calls return at once."""
 
     def instance_launched(self, asg: str, instance_id: str) -> None:
         """Deploy to a new instance."""
@@ -42,7 +42,7 @@ class Membership:
         self._moto = moto
         self._config = config
         self._hosts = hosts
-        self._known: dict[str, str] = {}
+        self._known: set[str] = set()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -50,26 +50,28 @@ class Membership:
         return len(self._known)
 
     def reconcile(self, deployments: Deployments | None = None) -> None:
-        """Take in who came and let go who went; tell `deployments`, where given, of both."""
+        """Take in who came and let go who went; tell `deployments`, where given, of both.
+
+        One caller at a time, so that nobody hears of a death before the launch.
+        """
         with self._lock:
             present = {
                 instance: (group, az)
                 for group, instance, state, az in self._moto.members()
                 if not state.startswith("Terminat")
             }
-            came = {i: where for i, where in present.items() if i not in self._known}
-            went = [i for i in self._known if i not in present]
-            for instance in went:
-                del self._known[instance]
+            for instance in [i for i in self._known if i not in present]:
+                self._known.discard(instance)
                 self._hosts.remove(instance)
-            for instance, (group, az) in came.items():
-                self._known[instance] = group
+                if deployments:
+                    deployments.instance_gone(instance)
+            for instance, (group, az) in present.items():
+                if instance in self._known:
+                    continue
+                self._known.add(instance)
                 self._hosts.add(self._facts(instance, group, az))
-        if deployments:
-            for instance in went:
-                deployments.instance_gone(instance)
-            for instance, (group, _) in came.items():
-                deployments.instance_launched(group, instance)
+                if deployments:
+                    deployments.instance_launched(group, instance)
 
     def _facts(self, instance: str, group: str, az: str) -> InstanceFacts:
         return InstanceFacts(
