@@ -18,8 +18,22 @@ touch "$release" # the newest releases are kept
 # For people. Nothing starts through it: a worker that imports lazily would mix two builds after the next switch.
 ln -sfn "releases/$build" "$home/current"
 
-mkdir -p "$units"
+mkdir -p "$units" "$units/$app@.service.d"
 sed "s|@RELEASES@|$releases|g; s|@ROOT@|$root|g" "$bundle/systemd/$app@.service" >"$units/$app@.service.tmp"
 mv "$units/$app@.service.tmp" "$units/$app@.service"
+
+# The heartbeat comes with the worker's unit and goes with it. One process for all, and none of it can fail a deployment.
+heartbeat=installed
+extra="$units/$app@.service.d"
+awk -v app="$app" -v home="$home" -v root="$root" -v units="$units" -v extra="$extra" '
+  FNR == 1 {
+    name = FILENAME
+    sub(".*/", "", name)
+    to = name == "worker.conf" ? extra "/heartbeat.conf" : units "/" app "-" name
+  }
+  { gsub("@APP@", app); gsub("@HOME@", home); gsub("@ROOT@", root); print >to }
+' "$bundle/scripts/systemd/heartbeat@.service" "$bundle/scripts/systemd/heartbeat@.timer" \
+  "$bundle/scripts/systemd/worker.conf" || heartbeat=failed
+
 systemctl daemon-reload
-finish "\"release\":\"$release\""
+finish "\"release\":\"$release\",\"heartbeat\":\"$heartbeat\""

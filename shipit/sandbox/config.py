@@ -36,6 +36,8 @@ class SandboxConfig:
     instances: int = 0
     workers: str = "stub"
     hook_processes: int = 4
+    heartbeat: float = 300.0
+    real_queues: tuple[str, ...] = ()
     idle: float = 1800.0
     clock: float = 1.0
 
@@ -62,7 +64,9 @@ class SandboxConfig:
     def from_json(text: str) -> SandboxConfig:
         """Read what `to_json` wrote."""
         values = json.loads(text)
-        return SandboxConfig(**{**values, "queues": tuple(values["queues"])})
+        return SandboxConfig(
+            **{**values, "queues": tuple(values["queues"]), "real_queues": tuple(values["real_queues"])}
+        )
 
 
 def from_settings(settings: Settings) -> SandboxConfig:
@@ -89,6 +93,8 @@ def from_settings(settings: Settings) -> SandboxConfig:
         instances=wanted.instances,
         workers=wanted.workers,
         hook_processes=wanted.hook_processes,
+        heartbeat=settings.reports.heartbeat,
+        real_queues=wanted.real_queues,
         idle=wanted.idle,
         clock=wanted.clock,
     )

@@ -25,7 +25,9 @@ from shipit.sandbox.codedeploy import CodeDeploy
 from shipit.sandbox.config import SandboxConfig
 from shipit.sandbox.control import Control
 from shipit.sandbox.idleness import Idleness
-from shipit.sandbox.instance.imds import Imds
+from shipit.sandbox.instance.agent import ProcessAgent
+from shipit.sandbox.instance.heartbeat import Heartbeats
+from shipit.sandbox.instance.imds import Imds, is_from_instance
 from shipit.sandbox.instance.processes import clean_leftovers
 from shipit.sandbox.membership import Membership
 from shipit.sandbox.moto_door import Moto, MotoRequestHandler
@@ -69,6 +71,12 @@ class Daemon:
         self._moto = Moto(config.region)
         seed_moto(self._moto, config)
         self._workers = make_workers(config, state, self._clock, self._moto.fetch)
+        # Reports bear the machine's own time, so on a faster clock the interval is longer by its factor.
+        self._heartbeats = (
+            Heartbeats(self._workers, self._clock, config.heartbeat * config.clock)
+            if isinstance(self._workers, ProcessAgent)
+            else None
+        )
         self._members = Membership(self._moto, config, self._workers)
         self._members.reconcile()
         self._codedeploy = CodeDeploy(self._clock, self._moto, self._workers, config.region)
@@ -91,11 +99,15 @@ class Daemon:
             signal.signal(number, lambda number, _: self.stop(f"signal {number}"))
         threading.Thread(target=self._watch_idleness, daemon=True).start()
         running.write(self._state)
+        if self._heartbeats:
+            self._heartbeats.start()
         log.info("serving %s: %s", self._config.url, self.status())
         try:
             self._server.serve_forever(poll_interval=0.1)
         finally:
             self._server.server_close()
+            if self._heartbeats:
+                self._heartbeats.close()
             self._workers.close()
             self._athena.close()
             self._clock.close()
@@ -150,7 +162,9 @@ class Daemon:
         )
 
     def _note_use(self, environ: WSGIEnvironment) -> None:
-        self._idleness.use()
+        # An instance reports on its own: that is nobody using the sandbox.
+        if not is_from_instance(environ):
+            self._idleness.use()
 
     def _follow_changes(self) -> None:
         self._members.reconcile(self._codedeploy)

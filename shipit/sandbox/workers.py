@@ -46,4 +46,11 @@ def make_workers(config: SandboxConfig, state: Path, clock: Clock, fetch: Callab
     """Return instances of the kind that the configuration names; bundles come from `fetch`."""
     if config.workers == "scripted":
         return ScriptedWorkers(clock)
-    return ProcessAgent(state, fetch, config.url, config.hook_processes, stub=config.workers == "stub")
+    return ProcessAgent(
+        state,
+        fetch,
+        config.url,
+        config.hook_processes,
+        stub=config.workers == "stub",
+        real_queues=config.real_queues,
+    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import shutil
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from shipit.sandbox.agents import Command, NoAgent, Outcome
 from shipit.sandbox.instance.archive import unpack
 from shipit.sandbox.instance.facts import InstanceFacts
 from shipit.sandbox.instance.folders import InstanceFolder, RevisionFolder
+from shipit.sandbox.instance.heartbeat import send_report
 from shipit.sandbox.instance.hooks import HookRunner, ScriptError
 from shipit.sandbox.instance.install import Installer
 from shipit.sandbox.instance.manifest import read_manifest
@@ -23,6 +25,8 @@ from shipit.sandbox.instance.script_log import ScriptLog
 from shipit.sandbox.instance.slots import Slot, Slots
 from shipit.sandbox.instance.systemctl import SystemctlServer
 from shipit.sandbox.instance.units import Units
+
+log = logging.getLogger(__name__)
 
 #: Events whose scripts come from the last revision that was installed; all others from the new bundle.
 _OLD_REVISION = frozenset({"ApplicationStop", "BeforeBlockTraffic", "AfterBlockTraffic"})
@@ -48,17 +52,26 @@ class ProcessAgent:
     """
 
     def __init__(
-        self, state: Path, fetch: Callable[[Revision], bytes], endpoint: str, slots: int = 4, *, stub: bool = True
+        self,
+        state: Path,
+        fetch: Callable[[Revision], bytes],
+        endpoint: str,
+        slots: int = 4,
+        *,
+        stub: bool = True,
+        real_queues: Collection[str] = (),
     ) -> None:
         """Keep instances below `state`, get bundles by `fetch`, and point processes at `endpoint` for AWS.
 
         `fetch` raises whatever it likes; its text becomes the message. The metadata of instance i is expected at
-        `<endpoint>/_imds/<i>/`. With `stub` units run an idle process in place of their program.
+        `<endpoint>/_imds/<i>/`. With `stub` units run an idle process in place of their program, except on
+        instances of `real_queues`.
         """
         self._state = state
         self._fetch = fetch
         self._endpoint = endpoint.rstrip("/")
         self._stub = stub
+        self._real_queues = frozenset(real_queues)
         self._slots = Slots(slots)
         self._instances: dict[str, _Instance] = {}
         self._lock = threading.Lock()
@@ -67,14 +80,15 @@ class ProcessAgent:
 
     def add(self, facts: InstanceFacts) -> None:
         """Make the instance's folder, or take up one of the same id that is there."""
+        stub = self._stub and facts.queue not in self._real_queues
         folder = InstanceFolder(instances_folder(self._state) / facts.id)
         for path in (folder.root, folder.agent, folder.programs, folder.units, folder.env_file.parent):
             path.mkdir(parents=True, exist_ok=True)
-        folder.env_file.write_text(facts.env_file(stable_seconds=0 if self._stub else 2), encoding="utf-8")
+        folder.env_file.write_text(facts.env_file(stable_seconds=0 if stub else 2), encoding="utf-8")
         self._systemctl.write_client(folder.programs, facts.id)
         _write_python(folder.programs)
         environment = self._environment(facts, folder)
-        units = Units(folder.units, environment, stub=self._stub)
+        units = Units(folder.units, environment, stub=stub)
         with self._lock:
             self._instances[facts.id] = _Instance(facts=facts, folder=folder, units=units, environment=environment)
 
@@ -93,6 +107,32 @@ class ProcessAgent:
         with self._lock:
             instance = self._instances.get(instance_id)
         return instance.facts if instance else None
+
+    def instances(self) -> list[str]:
+        """Return the ids of all instances."""
+        with self._lock:
+            return list(self._instances)
+
+    def heartbeat(self, instance_id: str, done: Callable[[], None]) -> None:
+        """Let the instance's running worker report, in a slot; `done` is called when that is over, however it went.
+
+        An unknown instance sends nothing, nor does one without an active worker. `close` may drop what waits.
+        """
+
+        def job(slot: Slot) -> None:
+            try:
+                with self._lock:
+                    instance = self._instances.get(instance_id)
+                if instance is not None:
+                    states = instance.units.matching("*@*.service")
+                    pids = [state.main_pid for state in states if state.active == "active"]
+                    send_report(pids, instance.folder.root, instance.environment, slot.give_up)
+            except OSError as error:  # the instance went away under it
+                log.debug("heartbeat of %s: %s", instance_id, error)
+            finally:
+                done()
+
+        self._slots.submit(job)
 
     def close(self) -> None:
         """Kill everything that was started; folders stay."""

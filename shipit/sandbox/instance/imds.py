@@ -15,8 +15,19 @@ if TYPE_CHECKING:
 
 #: The instance role's name, and its credentials: dummies, which the sandbox's S3 takes as it takes any.
 ROLE = "shipit-instance"
+ACCESS_KEY = "ASIASANDBOXSANDBOX00"
 
 _VALIDITY = timedelta(hours=6)
+
+
+def is_from_instance(environ: WSGIEnvironment) -> bool:
+    """Tell whether an instance sent a request, to its metadata below `/_imds/` or signed with the role's key.
+
+    That is every report, and every call of a real worker; people and their tools have keys of their own.
+    """
+    if environ.get("PATH_INFO", "").startswith("/_imds/"):
+        return True
+    return f"Credential={ACCESS_KEY}/" in environ.get("HTTP_AUTHORIZATION", "")
 
 
 class Imds:
@@ -83,7 +94,7 @@ def _credentials() -> str:
             "Type": "AWS-HMAC",
             "LastUpdated": f"{now:%Y-%m-%dT%H:%M:%SZ}",
             "Expiration": f"{now + _VALIDITY:%Y-%m-%dT%H:%M:%SZ}",
-            "AccessKeyId": "ASIASANDBOXSANDBOX00",
+            "AccessKeyId": ACCESS_KEY,
             "SecretAccessKey": "sandbox",
             "Token": "sandbox",
         }
