@@ -15,10 +15,10 @@ _BUILD = "a published build; default: build and publish HEAD"
 _ONLY = "queues by wildcard, with commas: 'email-*,reports'"
 
 
-@command()
-def build(tool: Tool) -> None:
+@command(on="run the build commands on this machine over SSH, as [user@]host[:port], and bring their files back")
+def build(tool: Tool, on: str = "") -> None:
     """Build the versioned bundle of HEAD."""
-    tool.build()
+    tool.build(on)
 
 
 @command()

@@ -136,8 +136,12 @@ class Tool:
             return f"{server}/{os.environ.get('GITHUB_REPOSITORY', '')}/actions/runs/{job}"
         return os.environ.get("CI_JOB_URL", "") or f"{getpass.getuser()}@{socket.gethostname()}"
 
-    def build(self) -> tuple[Build, Path]:
-        """Build the bundle of HEAD, and return the build with the path of its bundle."""
+    def build(self, on: str = "") -> tuple[Build, Path]:
+        """Build the bundle of HEAD, here or on the machine `on`; return the build with the path of its bundle."""
+        if on:
+            from shipit.hosts import build_on, connect
+
+            return build_on(connect(on), self.context, self.settings, listen=self.display)
         from shipit.build import build
 
         return build(self.context, self.settings, listen=self.display)

@@ -25,9 +25,14 @@ _SHOWN = 3
 _LONGEST_APPSPEC = 1 << 20
 
 
+def read_facts(context: Context, settings: Settings) -> GitFacts:
+    """Return what git says of HEAD and of the changes on top of it; raises UsageError where there is no commit."""
+    return Git(Shell(context, str(settings.root))).facts()
+
+
 def name_build(context: Context, settings: Settings) -> Build:
     """Return what a build of HEAD would be called, without its digests; writes nothing."""
-    facts = Git(Shell(context, str(settings.root))).facts()
+    facts = read_facts(context, settings)
     return Build(version=version_of(facts), sha=facts.sha, digest="", committed_at=_moment(facts))
 
 
