@@ -63,13 +63,13 @@ class Sandbox:
     def control(self, path: str, **given: object) -> dict[str, Any]:
         return lifecycle.request(self.config.url, path, given)
 
-    def client(self, service: str) -> Any:
-        """Return a boto3 client that does not try again."""
+    def client(self, service: str, key: str = "a") -> Any:
+        """Return a boto3 client with an access key, that does not try again."""
         return boto3.client(
             service,
             region_name="us-east-1",
             endpoint_url=self.config.url,
-            aws_access_key_id="a",
+            aws_access_key_id=key,
             aws_secret_access_key="b",
             config=Config(retries={"total_max_attempts": 1}),
         )

@@ -68,7 +68,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     shutil.copy(folder / "user.pub", folder / "authorized")
     (folder / "known").write_text(f"[127.0.0.1]:{port} {(folder / 'host.pub').read_text()}")
     (folder / "config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder / 'host'}\nAuthorizedKeysFile {folder / 'authorized'}\n"
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder / 'host'}\n"
+        f"AuthorizedKeysFile {folder / 'authorized'}\n"
         "StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\n"
         "PermitRootLogin yes\n"
         "Subsystem sftp internal-sftp\n"

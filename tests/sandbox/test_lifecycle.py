@@ -14,10 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import BotoCoreError
 from daemons import Sandbox, eventually, small
 
 from shipit.errors import PreflightError, ShipitError
 from shipit.sandbox import lifecycle
+from shipit.sandbox.instance.imds import ACCESS_KEY
 from shipit.sandbox.instance.processes import MARK
 from shipit.sandbox.running import Running, process_start
 
@@ -112,14 +114,16 @@ def test_a_daemon_that_was_killed_is_followed_by_another(sandbox: Sandbox) -> No
     assert sandbox.running not in (None, first)
 
 
-def test_it_ends_by_itself_when_idle_and_asking_for_its_status_is_no_use_of_it(tmp_path: Path) -> None:
+def test_it_ends_by_itself_when_idle_though_it_is_watched_and_its_instances_report(tmp_path: Path) -> None:
     sandbox = Sandbox(small(tmp_path, idle=1.0))
     sandbox.ensure()
+    s3 = sandbox.client("s3", key=ACCESS_KEY)
 
     def ended() -> bool:
         try:
             assert sandbox.status["idle_seconds_left"] <= 1
-        except OSError:
+            s3.put_object(Bucket="some-bucket", Key="report", Body=b"")
+        except (OSError, BotoCoreError):
             return sandbox.running is None
         return False
 
