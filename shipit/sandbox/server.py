@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -28,7 +29,7 @@ from shipit.sandbox.idleness import Idleness
 from shipit.sandbox.instance.agent import ProcessAgent
 from shipit.sandbox.instance.heartbeat import Heartbeats
 from shipit.sandbox.instance.imds import Imds, is_from_instance
-from shipit.sandbox.instance.processes import clean_leftovers
+from shipit.sandbox.instance.processes import clean_leftovers, instances_folder
 from shipit.sandbox.membership import Membership
 from shipit.sandbox.moto_door import Moto, MotoRequestHandler
 from shipit.sandbox.objects import MotoObjects
@@ -71,6 +72,8 @@ class Daemon:
             request_handler=_QuietHandler,
         )
         clean_leftovers(state)
+        # Those of the daemon before stayed, to be looked at; none of them will ever be in a group again.
+        shutil.rmtree(instances_folder(state), ignore_errors=True)
         self._clock = Clock(config.clock)
         self._moto = Moto(config.region)
         seed_moto(self._moto, config)

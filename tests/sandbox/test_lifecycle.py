@@ -104,14 +104,16 @@ def test_no_process_outlives_a_daemon_that_is_ended_from_outside(tmp_path: Path,
         sandbox.stop()
 
 
-def test_a_daemon_that_was_killed_is_followed_by_another(sandbox: Sandbox) -> None:
+def test_a_daemon_that_was_killed_is_followed_by_another_and_its_instances_are_not_kept(sandbox: Sandbox) -> None:
     sandbox.ensure()
+    (sandbox.state / "instances" / "i-old").mkdir(parents=True)
     first = sandbox.running
     assert first
     first.send(signal.SIGKILL)
     assert first.wait(30)
     sandbox.ensure()
     assert sandbox.running not in (None, first)
+    assert not (sandbox.state / "instances" / "i-old").exists()
 
 
 def test_it_ends_by_itself_when_idle_though_it_is_watched_and_its_instances_report(tmp_path: Path) -> None:
