@@ -11,8 +11,6 @@ from shipit.errors import UsageError
 from shipit.settings import Settings
 
 REGION = "us-east-1"
-#: Any key opens the sandbox; boto3 only insists on having one.
-ACCESS_KEY = "sandbox"
 
 _FAMILIES = ("email", "reports", "images", "billing", "imports", "search", "video", "webhooks", "orders", "users")
 
