@@ -69,7 +69,10 @@ def _after_script(event: LifecycleEvent, again: str) -> str:
             "this script is the installed revision's, not the new build's: set "
             f"rollout.ignore-application-stop-failures = true, then {again}"
         )
-    return f"mend {event.script or event.name}, commit, then inv deploy"
+    if not event.script:
+        # DownloadBundle and Install never name a script nor show a log (reference codedeploy.md, §1).
+        return f"read the CodeDeploy agent's log on the instance, then {again}"
+    return f"mend {event.script}, commit, then inv deploy"
 
 
 def _never_ran(targets: Sequence[Target]) -> bool:

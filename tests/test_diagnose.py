@@ -58,6 +58,7 @@ def test_health_constraints_with_no_event_ever_run_point_at_the_agent() -> None:
 def test_an_event_that_fails_without_a_script_shows_its_message() -> None:
     found = diagnose(END, [target("i-1", failed("DownloadBundle", error_code="UnknownError"))], build="v2")
     assert found.cause == "DownloadBundle failed: UnknownError"
+    assert "agent's log" in found.next_step
 
 
 def test_a_partial_success_says_how_many_were_left_behind() -> None:
