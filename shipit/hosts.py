@@ -66,9 +66,8 @@ def build_on(
     _open(connection)
     try:
         with _folder_there(connection, listen) as home, TemporaryDirectory() as here:
-            shipment = _Shipment(connection=connection, home=home, here=Path(here))
             listen(BuildStep(stage="command", detail=f"send {facts.sha[:9]} to {connection.host}"))
-            workspace = shipment.check_out(Shell(context, str(settings.root)), facts)
+            workspace = _check_out(connection, home, Path(here), Shell(context, str(settings.root)), facts)
             return build(connection, settings, workspace=workspace, listen=listen)
     except ShipitError as error:
         if connection.is_connected:
@@ -82,66 +81,58 @@ def build_on(
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteWorkspace:
-    """A checkout in `folder` of the connection's machine; satisfies `shipit.build.Workspace`."""
+    """A checkout in `folder` of the connection's machine; satisfies `shipit.build.Workspace`.
 
-    folder: str
-    shipment: _Shipment
-
-    def bring(self, names: Collection[str]) -> Path:
-        """Copy the files here, and return the folder that holds them."""
-        return self.shipment.bring(self.folder, names)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Shipment:
-    """Carry files between the folder `home` there and `here`, both of which are gone afterwards."""
+    `home` there and `here` are folders for what is carried between the two; both are gone afterwards.
+    """
 
     connection: Connection
+    folder: str
     home: str
     here: Path
 
-    def check_out(self, shell: Shell, facts: GitFacts) -> RemoteWorkspace:
-        """Send the commit of the repository around `shell`, with its tag and history, and check it out there."""
-        commit, shallow = self.here / "commit.bundle", self.here / "shallow"
-        refs = f"HEAD {quote(f'refs/tags/{facts.tag}')}" if facts.tag else "HEAD"
-        prefix = _done(
-            shell,
-            f"git bundle create -q {quote(str(commit))} {refs} && "
-            # A shallow clone can be sent as it is, if the other side knows where it ends.
-            f'if [ -f "$(git rev-parse --git-path shallow)" ]; then '
-            f'cp "$(git rev-parse --git-path shallow)" {quote(str(shallow))}; fi && git rev-parse --show-prefix',
-        )
-        self._put(commit)
-        there = Shell(self.connection, self.home)
-        _done(there, "git init -q checkout && git -C checkout config core.autocrlf false")
-        if shallow.exists():
-            self._put(shallow)
-            _done(there, "mv shallow checkout/.git/shallow")
-        fetch = "git fetch -q --no-tags ../commit.bundle HEAD '+refs/tags/*:refs/tags/*'"
-        _done(there.inside("checkout"), f"{fetch} && git checkout -q --detach {facts.sha}")
-        return RemoteWorkspace(folder=f"{self.home}/checkout/{prefix.strip()}".rstrip("/"), shipment=self)
-
-    def bring(self, folder: str, names: Collection[str]) -> Path:
-        """Copy files of the folder there into a folder here, as one archive."""
+    def bring(self, names: Collection[str]) -> Path:
+        """Copy the files here, as one archive, and return the folder that holds them."""
         listing, archive, into = self.here / "names", self.here / "files.tar.gz", self.here / "files"
         listing.write_bytes(b"".join(name.encode() + b"\0" for name in names))
-        self._put(listing)
-        # Without a pipe: sh would not see tar fail in it.
+        _put(self.connection, listing, self.home)
+        # Without a pipe, in which sh would not see tar fail.
         _done(
-            Shell(self.connection, folder),
+            Shell(self.connection, self.folder),
             f"tar --create --hard-dereference --null --files-from={quote(self.home)}/names "
             f"--use-compress-program='gzip -1' --file={quote(self.home)}/files.tar.gz",
         )
-        with _lost(self.connection):
+        with _transfer(self.connection):
             self.connection.get(f"{self.home}/files.tar.gz", str(archive))
         into.mkdir()
         with tarfile.open(archive) as tar:
             tar.extractall(into, filter="tar")
         return into
 
-    def _put(self, path: Path) -> None:
-        with _lost(self.connection):
-            self.connection.put(str(path), f"{self.home}/{path.name}")
+
+def _check_out(connection: Connection, home: str, here: Path, shell: Shell, facts: GitFacts) -> RemoteWorkspace:
+    """Send the commit of the repository around `shell`, with its tag and its history, and check it out there."""
+    commit, shallow = here / "commit.bundle", here / "shallow"
+    refs = f"HEAD {quote(f'refs/tags/{facts.tag}')}" if facts.tag else "HEAD"
+    _done(shell, f"git bundle create -q {quote(str(commit))} {refs}")
+    _put(connection, commit, home)
+    there = Shell(connection, home)
+    _done(there, "git init -q checkout && git -C checkout config core.autocrlf false")
+    # A shallow clone can be sent as it is, if the other side knows where it ends.
+    end = _done(shell, 'cat "$(git rev-parse --git-path shallow)" 2>/dev/null || true')
+    if end:
+        shallow.write_text(end, encoding="ascii")
+        _put(connection, shallow, f"{home}/checkout/.git")
+    fetch = "git fetch -q --no-tags ../commit.bundle HEAD '+refs/tags/*:refs/tags/*'"
+    _done(there.inside("checkout"), f"{fetch} && git checkout -q --detach {facts.sha}")
+    prefix = _done(shell, "git rev-parse --show-prefix").strip()
+    folder = f"{home}/checkout/{prefix}".rstrip("/")
+    return RemoteWorkspace(connection=connection, folder=folder, home=home, here=here)
+
+
+def _put(connection: Connection, path: Path, folder: str) -> None:
+    with _transfer(connection):
+        connection.put(str(path), f"{folder}/{path.name}")
 
 
 def _open(connection: Connection) -> None:
@@ -185,7 +176,7 @@ def _folder_there(connection: Connection, listen: Listener) -> Iterator[str]:
 
 
 @contextmanager
-def _lost(connection: Connection) -> Iterator[None]:
+def _transfer(connection: Connection) -> Iterator[None]:
     try:
         yield
     except (SSHException, EOFError, OSError) as error:
