@@ -44,7 +44,7 @@ class Builds:
     def publish(self, build: Build, path: Path, listen: Listener) -> PublishedBuild:
         """Upload the bundle, or find that it is there: then nothing is sent, and one request made.
 
-        Raises PreflightError where the version is taken by other bytes: what instances run must not change under
+        Raises PreflightError where the version is taken by other content: what instances run must not change under
         its name.
         """
         key = self._key(build.version)
@@ -62,13 +62,15 @@ class Builds:
                 return PublishedBuild(build=build, revision=revision)
             # Another publisher was faster, between our look and our write.
             stored = self._store.find(key)
-        if stored is None or stored.metadata.get("sha256") != build.digest:
+        # The content counts: another version of the compressor gives other bytes for it.
+        if stored is None or stored.metadata.get("content-digest") != build.content_digest:
             raise PreflightError(
                 f"build {build.version} is published already, with other content: s3://{self._store.name}/{key}",
                 hint="commit what changed, so that it gets a version of its own; a published version never changes",
             )
-        listen(Published(build=build, location=str(stored.revision), already=True))
-        return PublishedBuild(build=build, revision=stored.revision)
+        published = _read(build.version, stored)
+        listen(Published(build=published.build, location=str(published.revision), already=True))
+        return published
 
     def get(self, version: str) -> PublishedBuild:
         """Return a published build; raises UsageError that names the nearest for one that is not there."""

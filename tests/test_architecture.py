@@ -18,6 +18,7 @@ VERBS: dict[str, set[str]] = {
     "appspec": set(),
     "bundle": set(),
     "build": {"bundle", "appspec"},
+    "hosts": {"build"},
     "publish": set(),
     "plan": set(),
     "rollout": set(),

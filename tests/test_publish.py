@@ -1,6 +1,7 @@
-"""A version is published once: the same bytes again cost one request, other bytes are refused."""
+"""A version is published once: the same content again costs one request, other content is refused."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,19 +78,27 @@ def test_the_same_build_again_sends_nothing_and_makes_one_request() -> None:
     assert [e.already for e in events if isinstance(e, Published)] == [True]
 
 
-def test_other_bytes_under_the_same_version_are_refused() -> None:
+def test_the_same_content_in_other_bytes_is_the_build_that_is_published() -> None:
+    store = Objects()
+    publish(store)
+    compressed_otherwise = replace(BUILD, digest="0" * 64, size=8)
+    (event,) = publish(store, compressed_otherwise)
+    assert event == Published(build=BUILD, location="s3://bucket/builds/v1/worker-v1.tgz", already=True)
+
+
+def test_other_content_under_the_same_version_is_refused() -> None:
     store = Objects()
     publish(store)
     with pytest.raises(PreflightError, match="other content"):
         publish(store, OTHER)
 
 
-def test_a_rival_with_the_same_bytes_is_as_good_as_us() -> None:
+def test_a_rival_with_the_same_content_is_as_good_as_us() -> None:
     events = publish(Objects(rival=stored(BUILD)))
     assert [e.already for e in events if isinstance(e, Published)] == [True]
 
 
-def test_a_rival_with_other_bytes_is_not() -> None:
+def test_a_rival_with_other_content_is_not() -> None:
     with pytest.raises(PreflightError):
         publish(Objects(rival=stored(OTHER)))
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
+import signal
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from shlex import quote
 from typing import cast
 
 from invoke.context import Context
-from invoke.runners import Promise, Result
+from invoke.runners import Local, Promise, Result, Runner
 
 
 class Shell:
@@ -26,7 +30,7 @@ class Shell:
     def run(self, script: str, *, env: Mapping[str, str] | None = None) -> Result:
         """Run the script to its end, with nothing on stdin, and return its output and exit code.
 
-        Ctrl-C kills it at once: Invoke would wait for the end of a script that cannot hear it.
+        Ctrl-C kills it at once, with what it started: Invoke would wait for the end of a script that cannot hear it.
         """
         exports = "".join(f"export {name}={quote(value)}; " for name, value in (env or {}).items())
         whole = f"{exports}cd {quote(self.folder)} && {{ {script}\n}}"
@@ -39,6 +43,24 @@ class Shell:
         try:
             promise.runner.wait()
         except BaseException:
-            promise.runner.kill()
+            _kill(promise.runner)
             raise
         return promise.join()
+
+
+def _kill(runner: Runner) -> None:
+    """Kill a script and, on this machine, all that it started: Invoke kills but the shell around it."""
+    family = _family(runner.process.pid) if isinstance(runner, Local) else []
+    runner.kill()
+    for pid in family:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _family(pid: int) -> list[int]:
+    """Return the processes below `pid`, as far as this system tells."""
+    try:
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+    return [each for child in children for each in (child, *_family(child))]
