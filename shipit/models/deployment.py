@@ -1,0 +1,127 @@
+"""What CodeDeploy says: deployments, their targets, and the lifecycle events of these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from shipit.models.build import Revision
+
+
+class DeploymentStatus(StrEnum):
+    """Say how far a CodeDeploy deployment is (botocore's service model, `DeploymentStatus`)."""
+
+    CREATED = "Created"
+    QUEUED = "Queued"
+    IN_PROGRESS = "InProgress"
+    BAKING = "Baking"
+    READY = "Ready"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    STOPPED = "Stopped"
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the deployment will never change again."""
+        return self in (self.SUCCEEDED, self.FAILED, self.STOPPED)
+
+
+class TargetStatus(StrEnum):
+    """Say how far one instance of a deployment is (botocore's service model, `TargetStatus`)."""
+
+    PENDING = "Pending"
+    IN_PROGRESS = "InProgress"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    SKIPPED = "Skipped"
+    UNKNOWN = "Unknown"
+    READY = "Ready"
+
+
+class EventStatus(StrEnum):
+    """Say how far one lifecycle event is (botocore's service model, `LifecycleEventStatus`)."""
+
+    PENDING = "Pending"
+    IN_PROGRESS = "InProgress"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    SKIPPED = "Skipped"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """Count the targets of a deployment by status (`deploymentOverview` has no Unknown)."""
+
+    pending: int = 0
+    in_progress: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+    ready: int = 0
+
+    @property
+    def total(self) -> int:
+        """Count all targets."""
+        return self.pending + self.in_progress + self.succeeded + self.failed + self.skipped + self.ready
+
+    @property
+    def done(self) -> int:
+        """Count the targets that will not change again."""
+        return self.succeeded + self.failed + self.skipped
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """Observe one CodeDeploy deployment of one group.
+
+    `creator` is `user`, `autoscaling`, `codeDeployRollback`, `CodeDeployAutoUpdate`, …; `rollback_id` the
+    deployment that rolled this one back; `follow_on_ids` those that updated outdated instances after it.
+    """
+
+    id: str
+    group: str
+    status: DeploymentStatus
+    overview: Overview = Overview()
+    revision: Revision | None = None
+    description: str = ""
+    creator: str = "user"
+    error_code: str = ""
+    error_message: str = ""
+    created_at: datetime | None = None
+    completed_at: datetime | None = None
+    rollback_id: str = ""
+    follow_on_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LifecycleEvent:
+    """Record one lifecycle event on one instance, with the diagnostics of a failed one.
+
+    `log_tail` is at most 2,048 characters, and empty for events that succeeded (reference, §1).
+    """
+
+    name: str
+    status: EventStatus
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    error_code: str = ""
+    script: str = ""
+    message: str = ""
+    log_tail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Observe one instance in one deployment, its events in the order they run."""
+
+    instance_id: str
+    status: TargetStatus
+    events: tuple[LifecycleEvent, ...] = ()
+    updated_at: datetime | None = None
+
+    @property
+    def failed_event(self) -> LifecycleEvent | None:
+        """Return the first event that failed."""
+        return next((e for e in self.events if e.status is EventStatus.FAILED), None)
