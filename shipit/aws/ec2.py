@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from shipit.aws.refusals import explained
+from shipit.models import InstanceFacts
 
 _PAGE = 200
-
-
-@dataclass(frozen=True, kw_only=True)
-class InstanceFacts:
-    """Read one instance: its state (`running`, `terminated`, …), why it changed, launch time, spot or on-demand."""
-
-    id: str
-    state: str
-    launched_at: datetime | None = None
-    lifecycle: str = "on-demand"
-    reason: str = ""
 
 
 class Ec2:
@@ -55,5 +43,6 @@ def _facts(instance: Mapping[str, Any]) -> InstanceFacts:
         state=instance["State"]["Name"],
         launched_at=instance.get("LaunchTime"),
         lifecycle=instance.get("InstanceLifecycle", "on-demand"),
+        reason_code=instance.get("StateReason", {}).get("Code", ""),
         reason=instance.get("StateReason", {}).get("Message", "") or instance.get("StateTransitionReason", ""),
     )

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from shipit.aws.autoscaling import AsgRecord, AutoScaling
 from shipit.aws.codedeploy import CodeDeploy, GroupRecord
-from shipit.aws.ec2 import Ec2, InstanceFacts
+from shipit.aws.ec2 import Ec2
 from shipit.errors import PreflightError
-from shipit.models import Deployment, Fleet, Group
+from shipit.models import Deployment, Fleet, Group, InstanceFacts
 
 
 class FleetReader:

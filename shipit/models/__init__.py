@@ -6,45 +6,60 @@ Times are aware datetimes in UTC. Nothing here knows AWS's dictionaries; `shipit
     deployment.py     What CodeDeploy says: deployments, their targets, and the lifecycle events of these.
     fleet.py          Where it goes: groups and their instances.
     plan.py           What a rollout means to do with each group, and where each stands.
+    record.py         What a rollout leaves behind: who brought what where, when, and how it ended.
     verification.py   What instances report, and the verdict over them.
 """
 
 from shipit.models.build import Build, PublishedBuild, Revision, StoredObject
 from shipit.models.deployment import (
+    Cause,
     Deployment,
     DeploymentStatus,
     EventStatus,
+    Examination,
+    Judged,
     LifecycleEvent,
     Overview,
     Target,
     TargetStatus,
 )
-from shipit.models.fleet import Fleet, Group, Instance
+from shipit.models.fleet import Fleet, Group, Instance, InstanceFacts
 from shipit.models.plan import Action, Phase, PlannedGroup, RolloutPlan
+from shipit.models.record import FailureNote, GroupEntry, Outcome, Proof, RolloutRecord, WaveEntry
 from shipit.models.verification import Node, NodeState, QueryCost, Report, Verification
 
 __all__ = [
     "Action",
     "Build",
+    "Cause",
     "Deployment",
     "DeploymentStatus",
     "EventStatus",
+    "Examination",
+    "FailureNote",
     "Fleet",
     "Group",
+    "GroupEntry",
     "Instance",
+    "InstanceFacts",
+    "Judged",
     "LifecycleEvent",
     "Node",
     "NodeState",
+    "Outcome",
     "Overview",
     "Phase",
     "PlannedGroup",
+    "Proof",
     "PublishedBuild",
     "QueryCost",
     "Report",
     "Revision",
     "RolloutPlan",
+    "RolloutRecord",
     "StoredObject",
     "Target",
     "TargetStatus",
     "Verification",
+    "WaveEntry",
 ]

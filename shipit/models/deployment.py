@@ -125,3 +125,47 @@ class Target:
     def failed_event(self) -> LifecycleEvent | None:
         """Return the first event that failed."""
         return next((e for e in self.events if e.status is EventStatus.FAILED), None)
+
+
+class Cause(StrEnum):
+    """Say what became of a target that did not succeed."""
+
+    RECLAIMED = "reclaimed"  # EC2 took the spot instance back
+    SCALED_IN = "scaled in"  # its Auto Scaling group, or somebody, ended it
+    AGENT_DEAD = "agent dead"  # alive, and nobody fetched its commands
+    SCRIPT_FAILED = "script failed"
+    TIMED_OUT = "timed out"
+    SKIPPED = "skipped"  # alive, and the deployment ended before its turn
+    RUNNING = "running"  # alive, and on its way
+    UNKNOWN = "unknown"
+
+    @property
+    def gone(self) -> bool:
+        """Tell whether the instance is no more: that says nothing about the build."""
+        return self in (Cause.RECLAIMED, Cause.SCALED_IN)
+
+    @property
+    def blames_build(self) -> bool:
+        """Tell whether deploying the same again would only do the same."""
+        return self in (Cause.AGENT_DEAD, Cause.SCRIPT_FAILED, Cause.TIMED_OUT, Cause.UNKNOWN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Judge one target that did not succeed: the cause, and in words what shows it."""
+
+    target: Target
+    cause: Cause
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examination:
+    """Hold what a look at a deployment's targets found: those that did not succeed, and who is in service now."""
+
+    judged: tuple[Judged, ...] = ()
+    in_service: int = 0
+
+    def count(self, cause: Cause) -> int:
+        """Count the targets with this cause."""
+        return sum(j.cause is cause for j in self.judged)

@@ -61,3 +61,24 @@ class Fleet:
     """Hold all groups of an environment, by name in order."""
 
     groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceFacts:
+    """Read what EC2 knows of an instance: its state (`running`, `terminated`, …) and why that changed.
+
+    `reason_code` is StateReason's code (`Server.SpotInstanceTermination`, `Client.UserInitiatedShutdown`, …);
+    `lifecycle` is `spot` or `on-demand`.
+    """
+
+    id: str
+    state: str
+    launched_at: datetime | None = None
+    lifecycle: str = "on-demand"
+    reason_code: str = ""
+    reason: str = ""
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether it runs, or is about to."""
+        return self.state in ("pending", "running")
