@@ -4,11 +4,13 @@ ShipitError (1)
 ├── UsageError (2)          a flag, a setting or a file of the user's is wrong
 ├── DriftError (3)          the fleet is mixed, or part of it is unseen
 ├── BusyError (4)           a lock or a deployment of somebody else is in the way
-│   └── GroupBusy (4)       …in one group: names the deployment that holds it
+│   ├── GroupBusy (4)       …in one group: names the deployment that holds it
+│   └── AccountFull (4)     …in the account: it takes no more deployments at once
 ├── PreflightError (5)      refused before anything was changed
 ├── StillRunning (6)        our patience ended, the work did not
 ├── AwsError (7)            AWS refused
-│   └── AwsUnavailable (7)  AWS throttled us to the end, or is out of reach: it may pass
+│   └── AwsUnavailable (7)  AWS is out of reach: it may pass, and the call may have been carried out
+│       └── AwsThrottled (7)  AWS refused for the rate alone: nothing was carried out
 └── Interrupted (130)       Ctrl-C
 """
 
@@ -61,6 +63,10 @@ class GroupBusy(BusyError):
         self.holder_id = holder_id
 
 
+class AccountFull(BusyError):
+    """Report that the account takes no more deployments at once; exit 4."""
+
+
 class PreflightError(ShipitError):
     """Refuse before anything was changed; exit 5."""
 
@@ -81,6 +87,10 @@ class AwsError(ShipitError):
 
 class AwsUnavailable(AwsError):
     """Report that AWS is out of reach after all retries; exit 7. A later try may succeed."""
+
+
+class AwsThrottled(AwsUnavailable):
+    """Report that AWS refused a call for the rate alone; exit 7. Nothing was carried out."""
 
 
 class Interrupted(ShipitError):

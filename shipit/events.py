@@ -57,12 +57,60 @@ class RolloutStarted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WaveStarted:
+    """Open a wave, counted from 1, of `of` waves."""
+
+    wave: int
+    of: int
+    groups: tuple[str, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class WavePaused:
+    """Report that a wave is done and the next one waits: `seconds` long, or for a word by hand where None."""
+
+    wave: int
+    of: int
+    seconds: float | None
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class GroupStarted:
-    """Report that a group's deployment was created."""
+    """Report that a group's deployment was created; `attempt` counts this rollout's tries at it from 1."""
 
     group: str
     deployment_id: str
     instances: int
+    at: datetime
+    attempt: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupBlocked:
+    """Report that a group waits for somebody else's deployment to end."""
+
+    group: str
+    holder_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupRetried:
+    """Report that a deployment ended for want of its instances, and that the group will be tried again."""
+
+    group: str
+    deployment_id: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutHalted:
+    """Report that no new group will start, and why."""
+
+    reason: str
     at: datetime
 
 
@@ -151,10 +199,15 @@ Event = (
     | UploadProgress
     | Published
     | RolloutStarted
+    | WaveStarted
+    | WavePaused
     | GroupStarted
+    | GroupBlocked
+    | GroupRetried
     | GroupProgress
     | GroupEnded
     | GroupDiagnosed
+    | RolloutHalted
     | Throttled
     | Tick
     | RolloutFinished

@@ -1,14 +1,20 @@
-"""Keep a record of each rollout in S3, so that any machine knows what was deployed last, and can watch it."""
+"""Keep the record of each rollout in S3: any machine knows what was deployed, can watch it, and leave it word."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from pydantic import TypeAdapter, ValidationError
+
 from shipit.errors import ShipitError, UsageError
+from shipit.models import RolloutRecord, StoredJson
+
+_LATEST, _ORDERS = "latest", ".orders"
+_RECORDS: TypeAdapter[RolloutRecord] = TypeAdapter(RolloutRecord)
 
 
 class Store(Protocol):
@@ -20,22 +26,14 @@ class Store(Protocol):
     def put_json(self, key: str, value: Any) -> None:
         """Write the value over whatever was there."""
 
+    def read_json(self, key: str) -> StoredJson | None:
+        """Return the value with its etag, or None where there is none."""
 
-@dataclass(frozen=True, kw_only=True)
-class RolloutRecord:
-    """Remember one rollout: who started it, which build, and each group's deployment id ("" if not started).
+    def write_json(self, key: str, value: Any, *, replaces: str | None) -> str | None:
+        """Write over the value of this etag, or where there is none; None where another was faster."""
 
-    `excluded` are the groups that the rollout left alone on purpose: nothing is expected of them.
-    """
-
-    id: str
-    env: str
-    build: str
-    by: str
-    started_at: datetime
-    groups: Mapping[str, str] = field(default_factory=dict)
-    excluded: tuple[str, ...] = ()
-    outcome: str = "running"
+    def names(self, prefix: str) -> Iterable[str]:
+        """Return the names of the objects right below `prefix/`, in order."""
 
 
 def new_id(now: datetime) -> str:
@@ -44,61 +42,133 @@ def new_id(now: datetime) -> str:
 
 
 class Ledger:
-    """Read and write the rollout records of one environment, below `rollouts/<env>/`."""
+    """Read and write the rollouts of one environment, below `rollouts/<env>/`."""
 
     def __init__(self, store: Store, env: str) -> None:
-        """Keep the records in `store`."""
+        """Keep them in `store`."""
         self._store = store
         self._env = env
 
     def write(self, record: RolloutRecord) -> None:
-        """Write the record, and point `latest` at it."""
-        self._store.put_json(self._key(record.id), _to_json(record))
-        self._store.put_json(self._key("latest"), {"id": record.id})
+        """Write the record."""
+        self._store.put_json(self._key(record.id), {"schema": 1, **_RECORDS.dump_python(record, mode="json")})
+
+    def open(self, record: RolloutRecord) -> None:
+        """Write the record of a rollout that begins, and make it the latest."""
+        self.write(record)
+        self._store.put_json(self._key(_LATEST), {"id": record.id})
 
     def latest(self) -> RolloutRecord | None:
         """Return the record of the rollout that was started last, if any was."""
-        pointer = self._store.get_json(self._key("latest"))
+        pointer = self._store.get_json(self._key(_LATEST))
         return self.read(pointer["id"]) if pointer else None
 
     def read(self, rollout_id: str) -> RolloutRecord:
         """Return the record; raises UsageError where there is none of this id, ShipitError where it is damaged."""
+        found = self.find(rollout_id)
+        if found is None:
+            raise UsageError(
+                f"no rollout {rollout_id!r} in {self._env}", hint="inv history lists them; without an id: the last"
+            )
+        return found
+
+    def find(self, rollout_id: str) -> RolloutRecord | None:
+        """Return the record, None where there is none; raises ShipitError where it is damaged."""
         value = self._store.get_json(self._key(rollout_id))
         if value is None:
-            raise UsageError(
-                f"no rollout {rollout_id!r} in {self._env}", hint="inv watch without an id takes the last rollout"
-            )
+            return None
         try:
-            return _from_json(value)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ShipitError(f"the record {self._key(rollout_id)} is damaged: {error!r}") from error
+            return _RECORDS.validate_python({k: v for k, v in value.items() if k != "schema"})
+        except (ValidationError, AttributeError) as error:
+            said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            raise ShipitError(f"the record {self._key(rollout_id)} is damaged: {said}") from error
+
+    def recent(self, most: int = 20) -> tuple[RolloutRecord, ...]:
+        """Return the newest records, the newest first; damaged ones are left out."""
+        names = [n.removesuffix(".json") for n in self._store.names(f"rollouts/{self._env}") if n.endswith(".json")]
+        ids = sorted((n for n in names if n != _LATEST and not n.endswith(_ORDERS)), reverse=True)
+        found = []
+        for rollout_id in ids[:most]:
+            try:
+                record = self.find(rollout_id)
+            except ShipitError:
+                continue
+            if record is not None:
+                found.append(record)
+        return tuple(found)
+
+    def order(self, rollout_id: str, **word: Any) -> None:
+        """Leave word for whoever drives the rollout: `stop` (by whom), `promoted` (how many waves may go on)."""
+        key = self._orders(rollout_id)
+        while True:
+            found = self._store.read_json(key)
+            value = {**(found.value if found else {}), **word}
+            if self._store.write_json(key, value, replaces=found.etag if found else None) is not None:
+                return
+
+    def orders(self, rollout_id: str) -> dict[str, Any]:
+        """Return the words that were left."""
+        return dict(self._store.get_json(self._orders(rollout_id)) or {})
+
+    def _orders(self, rollout_id: str) -> str:
+        return self._key(f"{rollout_id}{_ORDERS}")
 
     def _key(self, name: str) -> str:
         return f"rollouts/{self._env}/{name}.json"
 
 
-def _to_json(record: RolloutRecord) -> dict[str, Any]:
-    return {
-        "schema": 1,
-        "id": record.id,
-        "env": record.env,
-        "build": record.build,
-        "by": record.by,
-        "started_at": record.started_at.isoformat(),
-        "groups": dict(record.groups),
-        "excluded": list(record.excluded),
-        "outcome": record.outcome,
-    }
+class Scribe:
+    """Write a record whenever it changes and read what others ordered, in a thread: S3's moods hold nobody up."""
 
+    def __init__(
+        self, ledger: Ledger, record: RolloutRecord, *, warn: Callable[[str], None], every: float = 5.0
+    ) -> None:
+        """Keep `record`, and look for orders every so many seconds; `warn` hears once when S3 does not answer."""
+        self.record = record
+        self.orders: dict[str, Any] = {}
+        self._ledger = ledger
+        self._warn = warn
+        self._every = every
+        self._changed = threading.Event()
+        self._closed = False
+        self._warned = False
+        self._written: RolloutRecord | None = record
+        self._thread = threading.Thread(target=self._run, name="scribe", daemon=True)
 
-def _from_json(value: Mapping[str, Any]) -> RolloutRecord:
-    return RolloutRecord(
-        id=value["id"],
-        env=value["env"],
-        build=value["build"],
-        by=value["by"],
-        started_at=datetime.fromisoformat(value["started_at"]),
-        groups=dict(value["groups"]),
-        excluded=tuple(value["excluded"]),
-        outcome=value["outcome"],
-    )
+    def start(self) -> None:
+        """Write the record before anything else happens, and begin; raises AwsError."""
+        self._ledger.open(self.record)
+        self._thread.start()
+
+    def keep(self, record: RolloutRecord) -> None:
+        """Write this record soon; of several only the last."""
+        self.record = record
+        self._changed.set()
+
+    def close(self) -> None:
+        """Write what is still owed, and end; raises AwsError where S3 refuses the last word."""
+        self._closed = True
+        self._changed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        if self._written is not self.record:
+            self._ledger.write(self.record)
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._changed.wait(self._every)
+            self._changed.clear()
+            try:
+                record = self.record
+                if record is not self._written:
+                    self._ledger.write(record)
+                    self._written = record
+                self.orders = self._ledger.orders(record.id)
+                self._warned = False
+            except ShipitError as error:
+                self._changed.wait(1.0)
+                if self._written is not self.record:
+                    self._changed.set()
+                if not self._warned:
+                    self._warned = True
+                    self._warn(f"the rollout's record cannot be kept now: {error.message}; it is tried again")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from fnmatch import fnmatchcase
 
 from shipit.errors import UsageError
@@ -17,30 +19,70 @@ from shipit.models import (
     RolloutPlan,
 )
 
+#: A count, and one that works for any number of instances (reference codedeploy.md, §1).
+ONE_AT_A_TIME = "CodeDeployDefault.OneAtATime"
 
-def make_plan(
-    fleet: Fleet,
-    published: PublishedBuild,
-    *,
-    rollout_id: str,
-    env: str,
-    deployment_config: str,
-    prefix: str,
-    only: Sequence[str] = (),
-) -> RolloutPlan:
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """Say by what a plan decides.
+
+    `prefix` is the key prefix of published builds, from which a group's running build is read; `waves` are
+    wildcards over queues. `newer` says why a running build counts as newer than the one to deploy, and nothing
+    where it does not. `expected` are seconds by group. `slots` says on how many of `n` instances a deployment
+    configuration works at a time; 0 is one that cannot work.
+    """
+
+    prefix: str
+    deployment_config: str
+    only: Sequence[str] = ()
+    waves: Sequence[Sequence[str]] = (("*",),)
+    on_busy: str = "wait"
+    newer: Callable[[str], str] = lambda running: ""
+    expected: Mapping[str, float] = field(default_factory=dict)
+    slots: Callable[[str, int], int] = lambda config, n: n
+    now: datetime | None = None
+
+
+def make_plan(fleet: Fleet, published: PublishedBuild, rules: Rules, *, rollout_id: str, env: str) -> RolloutPlan:
     """Return the plan that brings the fleet, or the queues that `only` selects, to the published build.
 
-    `prefix` is the key prefix of published builds, from which a group's running build is read. Raises UsageError
-    for a pattern of `only` that matches no queue.
+    Raises UsageError for a pattern of `only` or of a wave that matches no queue, and for a queue in no wave.
     """
-    chosen = select(fleet, only)
+    chosen = select(fleet, rules.only)
+    wave_of = _waves(fleet, rules.waves)
     groups = tuple(
-        _decide(group, published, prefix, selected=group.name in chosen, only=only)
+        replace(
+            _decide(group, published, rules, selected=group.name in chosen),
+            wave=wave_of[group.name],
+            expected=rules.expected.get(group.name),
+        )
         for group in sorted(fleet.groups, key=lambda g: g.name)
     )
     return RolloutPlan(
-        id=rollout_id, env=env, published=published, groups=groups, deployment_config=deployment_config
+        id=rollout_id, env=env, published=published, groups=groups, deployment_config=rules.deployment_config
     )
+
+
+def _waves(fleet: Fleet, waves: Sequence[Sequence[str]]) -> Mapping[str, int]:
+    """Return the number of each group's wave: the first that one of its patterns matches."""
+    found: dict[str, int] = {}
+    for number, wave in enumerate(waves):
+        for pattern in wave:
+            matched = [g.name for g in fleet.groups if fnmatchcase(g.queue, pattern)]
+            if not matched:
+                raise UsageError(
+                    f"rollout.waves: {pattern!r} in wave {number + 1} matches no queue",
+                    hint="mend the pattern in shipit.toml: a wave of nothing would test nothing",
+                )
+            for name in matched:
+                found.setdefault(name, number)
+    if missing := sorted(g.queue for g in fleet.groups if g.name not in found):
+        raise UsageError(
+            f"rollout.waves: {len(missing)} queues are in no wave: {', '.join(missing[:5])}",
+            hint='let the last wave be ["*"], the rest',
+        )
+    return found
 
 
 def select(fleet: Fleet, only: Iterable[str]) -> frozenset[str]:
@@ -81,26 +123,57 @@ def running_build(deployment: Deployment | None, prefix: str) -> str:
     return tail.partition("/")[0] if not head else ""
 
 
-def _decide(
-    group: Group, published: PublishedBuild, prefix: str, *, selected: bool, only: Sequence[str]
-) -> PlannedGroup:
-    running = running_build(group.last_success, prefix)
+def _decide(group: Group, published: PublishedBuild, rules: Rules, *, selected: bool) -> PlannedGroup:
+    running = running_build(group.last_success, rules.prefix)
 
     def planned(action: Action, reason: str) -> PlannedGroup:
         return PlannedGroup(group=group, action=action, reason=reason, running=running)
 
     if not selected:
-        return planned(Action.EXCLUDED, f"not matched by --only {','.join(only)}")
-    if group.active:
-        by = group.active.description or f"creator {group.active.creator}"
-        return planned(Action.BUSY, f"{group.active.id} is running: {by}")
+        return planned(Action.EXCLUDED, f"not matched by --only {','.join(rules.only)}")
+    if group.active and rules.on_busy in ("skip", "fail"):
+        return replace(planned(Action.BUSY, _holder(group.active, rules.now)), holder=group.active)
     if not group.in_service:
         return planned(Action.EMPTY, "no instance in service; one launched now would get the old build")
+    decided = _needs(group, published, running, rules, planned)
+    if group.active and decided.action is not Action.NEWER:
+        what = "stops" if rules.on_busy == "stop" else "waits for"
+        reason = f"{what} {_holder(group.active, rules.now)}"
+        decided = replace(decided, action=Action.DEPLOY, reason=reason, holder=group.active)
+    return _workable(decided, rules)
+
+
+def _needs(
+    group: Group,
+    published: PublishedBuild,
+    running: str,
+    rules: Rules,
+    planned: Callable[[Action, str], PlannedGroup],
+) -> PlannedGroup:
     if group.last_success is None:
         return planned(Action.DEPLOY, "nothing deployed yet")
     if running != published.build.version or group.last_success.revision != published.revision:
+        if running and (why := rules.newer(running)):
+            return planned(Action.NEWER, why)
         return planned(Action.DEPLOY, f"runs {running or group.last_success.revision or 'an unknown revision'}")
     return planned(*_same_build(group, group.last_success))
+
+
+def _workable(planned: PlannedGroup, rules: Rules) -> PlannedGroup:
+    """Give a group a configuration that works for its size: a share of few instances may leave no slot at all."""
+    size = planned.group.in_service
+    if planned.action is not Action.DEPLOY or rules.slots(rules.deployment_config, size):
+        return planned
+    reason = f"{planned.reason}; {rules.deployment_config} cannot work with {size}: {ONE_AT_A_TIME}"
+    return replace(planned, config=ONE_AT_A_TIME, reason=reason)
+
+
+def _holder(holder: Deployment, now: datetime | None) -> str:
+    by = holder.description or f"creator {holder.creator}"
+    age = ""
+    if now is not None and holder.created_at is not None:
+        age = f", {max(0, round((now - holder.created_at).total_seconds()))} s old"
+    return f"{holder.id} ({holder.creator}{age}): {by}"
 
 
 def _same_build(group: Group, success: Deployment) -> tuple[Action, str]:

@@ -12,11 +12,12 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from shipit.errors import UsageError
+from shipit.models import Allowance
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -33,6 +34,32 @@ def parse_duration(text: object) -> float:
 
 
 Duration = Annotated[float, BeforeValidator(lambda v: v if isinstance(v, float) else parse_duration(v))]
+
+
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
+
+
+def parse_allowance(value: object) -> Allowance | None:
+    """Return how many may fail: of `2` or `"2"` a count, of `"10%"` a share, of `"any"` None.
+
+    Raises ValueError for anything else.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return Allowance(count=value)
+    text = value if isinstance(value, str) else ""
+    if text.isdecimal():
+        return Allowance(count=int(text))
+    share = _SHARE.fullmatch(text)
+    if share and float(share[1]) <= 100:
+        return Allowance(percent=float(share[1]))
+    if text == "any":
+        return None
+    raise ValueError(f'{value!r} is neither a count, nor a share such as "10%", nor "any"')
+
+
+Tolerated = Annotated[
+    Allowance | None, BeforeValidator(lambda v: v if isinstance(v, Allowance | None) else parse_allowance(v))
+]
 
 
 class _Table(BaseModel):
@@ -76,7 +103,11 @@ class ReportSettings(_Table):
 
 
 class RolloutSettings(_Table):
-    """Say how a rollout paces itself: calls a second at most, seconds between polls, the deadline."""
+    """Say how a rollout goes: in which waves, how patiently, how much may fail, and what is done then.
+
+    `waves` are lists of wildcards over queues, `bake` the pause after each wave but the last; `rate` and `max_rate`
+    are CodeDeploy calls a second, `lock_ttl` the life of a lock that nobody renews.
+    """
 
     deployment_config: str = "CodeDeployDefault.AllAtOnce"
     ignore_application_stop_failures: bool = False
@@ -84,6 +115,25 @@ class RolloutSettings(_Table):
     timeout: Duration = 3600.0
     rate: float = Field(default=20.0, gt=0)
     max_rate: float = Field(default=200.0, gt=0)
+    waves: tuple[tuple[str, ...], ...] = (("*",),)
+    bake: Duration = 0.0
+    promote: Literal["auto", "manual"] = "auto"
+    max_failed_groups: Tolerated = Allowance()
+    max_failed_instances: Tolerated = None
+    on_failure: Literal["stop", "continue", "rollback"] = "stop"
+    on_busy: Literal["wait", "stop", "skip", "fail"] = "wait"
+    retries: int = Field(default=2, ge=0, le=10)
+    look_every: Duration = 15.0
+    lock_ttl: Duration = 120.0
+    lock_wait: Duration = 0.0
+
+
+class NotifySettings(_Table):
+    """Say who hears of a rollout's start and end: a webhook, by a template of JSON, and a command."""
+
+    webhook: str = ""
+    template: str = ""
+    command: str = ""
 
 
 class SandboxSettings(_Table):
@@ -121,6 +171,7 @@ class Settings(_Table):
     build: BuildSettings = BuildSettings()
     reports: ReportSettings = ReportSettings()
     rollout: RolloutSettings = RolloutSettings()
+    notify: NotifySettings = NotifySettings()
     sandbox: SandboxSettings | None = None
 
 
@@ -214,6 +265,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "build": BuildSettings,
     "reports": ReportSettings,
     "rollout": RolloutSettings,
+    "notify": NotifySettings,
     "sandbox": SandboxSettings,
 }
 

@@ -6,7 +6,7 @@ athena.md, "What decides the design"). Doubt never counts as success: what is no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -94,11 +94,12 @@ def verify(
     look_back: float,
     wait: float = 0.0,
     poll: float = 15.0,
+    stop_when: Callable[[Verification], bool] = lambda found: False,
     listen: Listener = ignore,
 ) -> Verification:
     """Look until every counted instance is current or `wait` seconds have passed, and return the last look.
 
-    With no `wait` it looks once. Emits Verified after each look. While there is time, AWS being out of reach is a
+    With no `wait` it looks once; `stop_when` ends the wait early. Emits Verified after each look. While there is time, AWS being out of reach is a
     Notice; at the end it raises AwsUnavailable, for it is no verdict. Seconds throughout.
     """
     deadline = clock.now() + timedelta(seconds=wait)
@@ -115,7 +116,7 @@ def verify(
             listen(Notice(text=f"{error.message}; looking again", warning=True))
         else:
             verification = judge(members, found, expected, now=at, cost=cost)
-            final = verification.converged or left <= 0
+            final = verification.converged or left <= 0 or stop_when(verification)
             listen(Verified(verification=verification, final=final))
             if final:
                 return verification

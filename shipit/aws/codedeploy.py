@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import ClientError
 
 from shipit.aws.refusals import code_of, explained
-from shipit.errors import AwsError, GroupBusy
+from shipit.errors import AccountFull, GroupBusy
 from shipit.models import (
     Deployment,
     DeploymentStatus,
@@ -28,6 +29,8 @@ T = TypeVar("T")
 #: BatchGetDeployments and BatchGetDeploymentTargets refuse more ids than this.
 BATCH = 25
 _GROUP_BATCH = 100
+#: Batches that are read at once: with a slow answer each, 20 in a row would take longer than a tick.
+_READERS = 4
 _DESCRIPTION_LIMIT = 256
 _DEPLOYMENT_ID = re.compile(r"d-[A-Z0-9]+")
 
@@ -45,9 +48,10 @@ class GroupRecord:
 class CodeDeploy:
     """Speak to CodeDeploy about one application. All methods raise AwsError."""
 
-    def __init__(self, client: Any, application: str) -> None:
-        """Use `client`, a boto3 client of codedeploy."""
+    def __init__(self, client: Any, application: str, *, once: Any = None) -> None:
+        """Use `client`, a boto3 client of codedeploy, and `once`, one that makes no retries, to create."""
         self._client = client
+        self._once = once or client
         self._application = application
 
     def groups(self) -> tuple[GroupRecord, ...]:
@@ -55,38 +59,75 @@ class CodeDeploy:
         with explained():
             pages = self._client.get_paginator("list_deployment_groups").paginate(applicationName=self._application)
             names = [name for page in pages for name in page["deploymentGroups"]]
-            infos = [
-                info
-                for batch in _batches(names, _GROUP_BATCH)
-                for info in self._client.batch_get_deployment_groups(
-                    applicationName=self._application, deploymentGroupNames=batch
-                )["deploymentGroupsInfo"]
-            ]
+            return self._groups(names)
+
+    def last_attempts(self, groups: Collection[str]) -> Mapping[str, Deployment]:
+        """Return the newest deployment of each group that had one, whatever became of it.
+
+        That a deployment shows here as soon as it was created is unmeasured on AWS; in the sandbox it does.
+        """
+        with explained():
+            records = self._groups(groups)
+        found = self.deployments([r.last_attempt_id for r in records if r.last_attempt_id])
+        return {r.name: found[r.last_attempt_id] for r in records if r.last_attempt_id in found}
+
+    def _groups(self, names: Iterable[str]) -> tuple[GroupRecord, ...]:
+        infos = [
+            info
+            for batch in _batches(names, _GROUP_BATCH)
+            for info in self._client.batch_get_deployment_groups(
+                applicationName=self._application, deploymentGroupNames=batch
+            )["deploymentGroupsInfo"]
+        ]
         return tuple(sorted((_group(info) for info in infos), key=lambda g: g.name))
 
     def create(
-        self, group: str, revision: Revision, *, description: str, config: str, ignore_stop_failures: bool = False
+        self,
+        group: str,
+        revision: Revision,
+        *,
+        description: str,
+        config: str,
+        ignore_stop_failures: bool = False,
+        outdated_only: bool = False,
     ) -> str:
-        """Start a deployment of `revision` to `group` and return its id.
+        """Start a deployment of `revision` to `group`, or to its outdated instances only, and return its id.
 
-        Raises GroupBusy where another deployment is active in the group. CreateDeployment has no idempotency
-        token: a retry after a lost answer finds the group busy with a deployment of the same description.
+        It is one attempt, for CreateDeployment has no idempotency token: after AwsUnavailable the deployment may
+        exist, and its description tells whether it does; after AwsThrottled it does not. Raises GroupBusy where
+        another one is active in the group, AccountFull where the account takes no more.
         """
         location = {"bucket": revision.bucket, "key": revision.key, "bundleType": "tgz"}
         if revision.version_id:
             location["version"] = revision.version_id
         if revision.etag:
             location["eTag"] = revision.etag
+        return self._submit(
+            group,
+            description,
+            config,
+            revision={"revisionType": "S3", "s3Location": location},
+            ignoreApplicationStopFailures=ignore_stop_failures,
+            fileExistsBehavior="OVERWRITE",
+            updateOutdatedInstancesOnly=outdated_only,
+        )
+
+    def restart(self, group: str, *, description: str, config: str) -> str:
+        """Start a deployment of mode RESTART, which brings the last successful revision again; return its id.
+
+        Raises as `create` does.
+        """
+        return self._submit(group, description, config, deploymentMode="RESTART")
+
+    def _submit(self, group: str, description: str, config: str, **request: Any) -> str:
         with explained():
             try:
-                answer = self._client.create_deployment(
+                answer = self._once.create_deployment(
                     applicationName=self._application,
                     deploymentGroupName=group,
-                    revision={"revisionType": "S3", "s3Location": location},
                     description=description[:_DESCRIPTION_LIMIT],
                     deploymentConfigName=config,
-                    ignoreApplicationStopFailures=ignore_stop_failures,
-                    fileExistsBehavior="OVERWRITE",
+                    **request,
                 )
             except ClientError as error:
                 if code_of(error) != "DeploymentLimitExceededException":
@@ -94,15 +135,33 @@ class CodeDeploy:
                 raise _busy(group, str(error.response["Error"].get("Message", ""))) from error
         return str(answer["deploymentId"])
 
+    def stop(self, deployment_id: str) -> None:
+        """Stop a deployment without a rollback; one that has ended meanwhile is no error.
+
+        Hooks that run are not interrupted (reference codedeploy.md, §1).
+        """
+        with explained():
+            try:
+                self._client.stop_deployment(deploymentId=deployment_id, autoRollbackEnabled=False)
+            except ClientError as error:
+                if code_of(error) != "DeploymentAlreadyCompletedException":
+                    raise
+
     def deployments(self, ids: Iterable[str]) -> Mapping[str, Deployment]:
         """Return the deployments by id, one call per 25 ids; unknown ids are left out."""
+        batches = list(_batches(dict.fromkeys(ids), BATCH))
+        if len(batches) == 1:
+            return self._read(batches[0])
         found: dict[str, Deployment] = {}
-        for batch in _batches(ids, BATCH):
-            with explained():
-                answer = self._client.batch_get_deployments(deploymentIds=batch)
-            for info in answer.get("deploymentsInfo", []):
-                found[info["deploymentId"]] = _deployment(info)
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
+            for some in pool.map(self._read, batches):
+                found.update(some)
         return found
+
+    def _read(self, ids: list[str]) -> dict[str, Deployment]:
+        with explained():
+            answer = self._client.batch_get_deployments(deploymentIds=ids)
+        return {info["deploymentId"]: _deployment(info) for info in answer.get("deploymentsInfo", [])}
 
     def targets(self, deployment_id: str) -> tuple[Target, ...]:
         """Return the instances of a deployment with their lifecycle events; none before it has started."""
@@ -139,12 +198,12 @@ def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def _busy(group: str, message: str) -> AwsError | GroupBusy:
+def _busy(group: str, message: str) -> AccountFull | GroupBusy:
     """Tell a busy group from the account's limit: only the former names a deployment ([I], codedeploy.md §1)."""
     holder = _DEPLOYMENT_ID.search(message)
     if holder:
         return GroupBusy(group, holder[0])
-    return AwsError(
+    return AccountFull(
         f"CodeDeploy refuses more deployments at once: {message}",
         hint="wait for others to end, or ask AWS to raise the quota of concurrent deployments",
     )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shipit.errors import AwsError, AwsUnavailable
+from shipit.errors import AwsError, AwsThrottled, AwsUnavailable
 
 THROTTLES = frozenset(
     {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"}
@@ -75,6 +75,8 @@ def _refused(error: ClientError) -> AwsError:
         return AwsError(
             f"AWS denied {operation}: {said}", hint="docs/iam.md lists the permissions that each role needs"
         )
+    if code in THROTTLES:
+        return AwsThrottled(f"AWS did not serve {operation}: {code}: {said}", hint="try again in a minute")
     if code in _TRANSIENT or status >= 500:
         return AwsUnavailable(f"AWS did not serve {operation}: {code}: {said}", hint="try again in a minute")
     if code in _WRONG_REGION:

@@ -69,11 +69,11 @@ class AwsSession:
         with self._lock:
             return dict(self._calls)
 
-    def client(self, service: str) -> Any:
-        """Return a client of `service`; raises AwsError where no region is known."""
+    def client(self, service: str, *, attempts: int = 0) -> Any:
+        """Return a client of `service`, of `attempts` per call if given; raises AwsError where no region is known."""
         # Standard mode alone: adaptive mode would add a second, blind limiter behind the budget.
         config = Config(
-            retries={"mode": "standard", "total_max_attempts": self._attempts},
+            retries={"mode": "standard", "total_max_attempts": attempts or self._attempts},
             max_pool_connections=32,
             connect_timeout=5,
             read_timeout=30,

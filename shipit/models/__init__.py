@@ -24,12 +24,13 @@ from shipit.models.deployment import (
     TargetStatus,
 )
 from shipit.models.fleet import Fleet, Group, Instance, InstanceFacts
-from shipit.models.plan import Action, Phase, PlannedGroup, RolloutPlan
+from shipit.models.plan import Action, Allowance, Phase, PlannedGroup, RolloutPlan
 from shipit.models.record import FailureNote, GroupEntry, Outcome, Proof, RolloutRecord, WaveEntry
 from shipit.models.verification import Node, NodeState, QueryCost, Report, Verification
 
 __all__ = [
     "Action",
+    "Allowance",
     "Build",
     "Cause",
     "Deployment",

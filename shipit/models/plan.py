@@ -96,3 +96,21 @@ class Phase(StrEnum):
     def bad(self) -> bool:
         """Tell whether it ended as it should not have."""
         return self in (Phase.PARTIAL, Phase.SKIPPED, Phase.FAILED, Phase.STOPPED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowance:
+    """Say how many may fail: `count`, or `percent` (0 to 100) of the whole rollout's, rounded down.
+
+    A share is of the whole, never of one group: of a group of 1 to 3 no share means anything.
+    """
+
+    count: int = 0
+    percent: float | None = None
+
+    def of(self, total: int) -> int:
+        """Return how many of `total` may fail."""
+        return self.count if self.percent is None else int(total * self.percent / 100)
+
+    def __str__(self) -> str:
+        return str(self.count) if self.percent is None else f"{self.percent:g}%"

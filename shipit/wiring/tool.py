@@ -1,47 +1,59 @@
-"""The composition root: which gateway serves which verb, made from the settings on first use."""
+"""The parts of one command, each made from the settings when it is first asked for."""
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from shipit.events import GroupEnded, GroupStarted, Notice, Throttled
-from shipit.models import Build, Fleet, Phase, PublishedBuild
+from shipit.events import Listener, Throttled
+from shipit.models import Build, Fleet, PublishedBuild, Verification
+from shipit.wiring.sandbox import SandboxTool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from invoke.context import Context
 
+    from shipit.aws.autoscaling import AutoScaling
     from shipit.aws.codedeploy import CodeDeploy
+    from shipit.aws.ec2 import Ec2
     from shipit.aws.fleet import FleetReader
+    from shipit.aws.reports import ReportReader
     from shipit.aws.s3 import Bucket
     from shipit.aws.session import AwsSession
+    from shipit.build import Git
     from shipit.display import Display
-    from shipit.events import Event
     from shipit.ledger import Ledger
+    from shipit.lock import Lock
     from shipit.publish import Builds
-    from shipit.sandbox.config import SandboxConfig
     from shipit.settings import Settings
+    from shipit.wiring.scout import Scout
 
 
 class SystemClock:
-    """The real time."""
+    """The time since this command began, on a clock that nobody sets: a step of the machine's never ends a wait."""
+
+    def __init__(self) -> None:
+        """Begin with the machine's time."""
+        self._began = datetime.now(UTC)
+        self._at = _uptime()
 
     def now(self) -> datetime:
         """Return the moment, aware, in UTC."""
-        return datetime.now(UTC)
+        return self._began + timedelta(seconds=_uptime() - self._at)
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
         time.sleep(seconds)
+
+
+def _uptime() -> float:
+    """Return seconds that also pass while the machine sleeps, where it tells them (Linux)."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,7 @@ class Tool:
         self.settings = settings
         self.display = display
         self.clock = SystemClock()
+        self.sandbox = SandboxTool(settings, display)
 
     @cached_property
     def session(self) -> AwsSession:
@@ -74,10 +87,10 @@ class Tool:
         from shipit.aws.session import AwsSession, Credentials
 
         sandbox = self.settings.sandbox is not None
-        url = self._sandbox_url() if sandbox else self.settings.endpoint_url
+        url = self.sandbox.url() if sandbox else self.settings.endpoint_url
         return AwsSession(
             budget=RateBudget(self.settings.rollout.rate, self.settings.rollout.max_rate),
-            region=self.sandbox.region if sandbox else self.settings.region,
+            region=self.sandbox.config.region if sandbox else self.settings.region,
             profile="" if sandbox else self.settings.profile,
             endpoint_url=url,
             credentials=Credentials(access_key="sandbox", secret_key="sandbox") if sandbox else None,
@@ -89,19 +102,34 @@ class Tool:
         """Return the gateway to CodeDeploy."""
         from shipit.aws.codedeploy import CodeDeploy
 
-        return CodeDeploy(self.session.client("codedeploy"), self.settings.application)
+        session = self.session
+        return CodeDeploy(
+            session.client("codedeploy"), self.settings.application, once=session.client("codedeploy", attempts=1)
+        )
+
+    @cached_property
+    def autoscaling(self) -> AutoScaling:
+        """Return the gateway to Auto Scaling."""
+        from shipit.aws.autoscaling import AutoScaling
+
+        return AutoScaling(self.session.client("autoscaling"))
+
+    @cached_property
+    def ec2(self) -> Ec2:
+        """Return the gateway to EC2."""
+        from shipit.aws.ec2 import Ec2
+
+        return Ec2(self.session.client("ec2"))
 
     @cached_property
     def fleet(self) -> FleetReader:
         """Return the reader of the environment's fleet."""
-        from shipit.aws.autoscaling import AutoScaling
-        from shipit.aws.ec2 import Ec2
         from shipit.aws.fleet import FleetReader
 
         return FleetReader(
             self.codedeploy,
-            AutoScaling(self.session.client("autoscaling")),
-            Ec2(self.session.client("ec2")),
+            self.autoscaling,
+            self.ec2,
             queue_tag=self.settings.queue_tag,
             tags=self.settings.tags,
         )
@@ -127,15 +155,6 @@ class Tool:
 
         return Ledger(self.bucket, self.settings.env)
 
-    @property
-    def author(self) -> str:
-        """Return who runs this: the CI job's address where one is known, else user@host."""
-        job = os.environ.get("GITHUB_RUN_ID", "")
-        if job:
-            server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
-            return f"{server}/{os.environ.get('GITHUB_REPOSITORY', '')}/actions/runs/{job}"
-        return os.environ.get("CI_JOB_URL", "") or f"{getpass.getuser()}@{socket.gethostname()}"
-
     def build(self, on: str = "") -> tuple[Build, Path]:
         """Build the bundle of HEAD, here or on the machine `on`; return the build with the path of its bundle."""
         if on:
@@ -156,26 +175,27 @@ class Tool:
 
         return name_build(self.context, self.settings)
 
-    def verify(self, build: str, groups: frozenset[str], *, wait: float) -> None:
-        """Check the groups against a published build; returns only where they are converged."""
-        from shipit.aws.athena import Athena
-        from shipit.aws.reports import ReportReader
-        from shipit.verify import Expectation, outcome, verify
+    def look(
+        self,
+        build: str,
+        groups: frozenset[str],
+        *,
+        wait: float,
+        stop_when: Callable[[Verification], bool],
+        listen: Listener,
+    ) -> Verification:
+        """Compare what the groups' instances report with a published build, for `wait` seconds at most.
+
+        Returns the last look; raises AwsError.
+        """
+        from shipit.verify import Expectation, verify
 
         reports = self.settings.reports
-        bucket = reports.bucket or self.settings.bucket
-        athena = Athena(
-            self.session.client("athena"),
-            database=reports.database,
-            workgroup=reports.workgroup,
-            output=reports.output or f"s3://{bucket}/athena/",
-            timeout=reports.query_timeout,
-        )
         published = dict.fromkeys(self.builds.versions(), "")
         published[build] = self.builds.get(build).build.content_digest
-        verification = verify(
+        return verify(
             PartOfFleet(self.fleet, groups),
-            ReportReader(athena, database=reports.database, table=reports.table),
+            self.reports,
             Expectation(
                 env=self.settings.env,
                 build=build,
@@ -186,69 +206,49 @@ class Tool:
             clock=self.clock,
             look_back=reports.look_back,
             wait=wait,
-            listen=self.display,
+            poll=min(15.0, 5 * self.settings.rollout.poll),
+            stop_when=stop_when,
+            listen=listen,
         )
-        outcome(verification)
-
-    def teller(self, build: str, note: Callable[[GroupStarted], None]) -> Callable[[Event], None]:
-        """Return a listener that shows events, notes started groups, and explains each group that failed."""
-
-        def listen(event: Event) -> None:
-            self.display(event)
-            if isinstance(event, GroupStarted):
-                note(event)
-            if isinstance(event, GroupEnded) and event.phase is not Phase.SUCCEEDED:
-                self._explain(event, build)
-
-        return listen
-
-    def _explain(self, end: GroupEnded, build: str) -> None:
-        from shipit.diagnose import diagnose
-        from shipit.errors import AwsError
-
-        try:
-            targets = self.codedeploy.targets(end.deployment_id) if end.deployment_id else ()
-        except AwsError as error:
-            self.display(Notice(text=f"{end.group}: its instances could not be read: {error.message}", warning=True))
-            targets = ()
-        self.display(diagnose(end, targets, build=build))
 
     @cached_property
-    def sandbox(self) -> SandboxConfig:
-        """Return what the environment's sandbox is made of; raises UsageError where it is none."""
-        from shipit.sandbox.config import from_settings
+    def reports(self) -> ReportReader:
+        """Return the reader of what the instances report."""
+        from shipit.aws.athena import Athena
+        from shipit.aws.reports import ReportReader
 
-        return from_settings(self.settings)
+        reports = self.settings.reports
+        bucket = reports.bucket or self.settings.bucket
+        athena = Athena(
+            self.session.client("athena"),
+            database=reports.database,
+            workgroup=reports.workgroup,
+            output=reports.output or f"s3://{bucket}/athena/",
+            timeout=reports.query_timeout,
+        )
+        return ReportReader(athena, database=reports.database, table=reports.table)
 
-    def sandbox_start(self) -> None:
-        """Start the sandbox where it does not run."""
-        self._sandbox_url()
-        self.sandbox_status()
+    def scout(self, fleet: Fleet) -> Scout:
+        """Return who looks after the instances of the fleet's groups."""
+        from shipit.wiring.scout import Scout
 
-    def sandbox_stop(self) -> None:
-        """Stop the sandbox."""
-        from shipit.sandbox import lifecycle
+        return Scout(
+            codedeploy=self.codedeploy,
+            autoscaling=self.autoscaling,
+            ec2=self.ec2,
+            asgs={g.name: g.asg for g in fleet.groups},
+        )
 
-        self.display.text("stopped" if lifecycle.stop(self.sandbox) else "it was not running")
+    @cached_property
+    def lock(self) -> Lock:
+        """Return the lock of the environment: one rollout at a time."""
+        from shipit.lock import Lock
 
-    def sandbox_reset(self) -> None:
-        """Throw the sandbox away and start it anew."""
-        from shipit.sandbox import lifecycle
+        return Lock(self.bucket, self.settings.env, clock=self.clock, ttl=self.settings.rollout.lock_ttl)
 
-        lifecycle.reset(self.sandbox, self._notice)
-        self.sandbox_status()
+    @cached_property
+    def repository(self) -> Git:
+        """Return the repository around the project."""
+        from shipit.build import Git, Shell
 
-    def sandbox_status(self) -> None:
-        """Show the sandbox."""
-        from shipit.sandbox import lifecycle
-
-        found: Mapping[str, object] = lifecycle.status(self.sandbox) or {"running": "no"}
-        self.display.value("sandbox", found)
-
-    def _sandbox_url(self) -> str:
-        from shipit.sandbox import lifecycle
-
-        return lifecycle.ensure(self.sandbox, self._notice)
-
-    def _notice(self, text: str) -> None:
-        self.display(Notice(text=text))
+        return Git(Shell(self.context, str(self.settings.root)))

@@ -1,0 +1,358 @@
+"""Lead one rollout from its record's first word to its last: waves, proof by the reports, policy, outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from shipit.diagnose import cluster, explain, note
+from shipit.errors import AwsError, BusyError, DriftError, Interrupted, ShipitError, StillRunning
+from shipit.events import (
+    Event,
+    GroupDiagnosed,
+    GroupEnded,
+    Notice,
+    RolloutFinished,
+    Verified,
+    WavePaused,
+    WaveStarted,
+)
+from shipit.ledger import Scribe
+from shipit.lock import Held
+from shipit.models import Action, NodeState, Outcome, Phase, Proof, RolloutPlan, RolloutRecord, Verification, WaveEntry
+from shipit.notify import Message
+from shipit.rollout import Deployer, OnBusy, Orders, Policy, Rollout, RolloutState, Tools, annotate
+from shipit.verify import outcome as verdict
+from shipit.wiring import Tool
+
+#: Seconds between two looks for a word by hand, while a wave waits for one.
+_LOOK = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """Say how a rollout is led: seconds to watch, whether to `verify`, what becomes of broken stop hooks."""
+
+    limit: float
+    verify: bool = True
+    ignore_stop_failures: bool = False
+    promote: str = ""
+
+
+def policy_of(tool: Tool) -> Policy:
+    """Return the policy of the environment's settings."""
+    rollout = tool.settings.rollout
+    anything = rollout.on_failure == "continue"
+    return Policy(
+        failed_groups=None if anything else rollout.max_failed_groups,
+        failed_instances=None if anything else rollout.max_failed_instances,
+        on_busy=OnBusy(rollout.on_busy),
+        retries=rollout.retries,
+        look_every=rollout.look_every,
+    )
+
+
+class Conductor:
+    """Lead one rollout under a held lock."""
+
+    def __init__(
+        self,
+        tool: Tool,
+        made: RolloutPlan,
+        state: RolloutState,
+        record: RolloutRecord,
+        held: Held,
+        manner: Manner,
+        deployer: Deployer | None = None,
+    ) -> None:
+        """Lead the plan `made` from `state` on; `record` is what stands in the ledger, or will."""
+        self._tool = tool
+        self._made = made
+        self._manner = manner
+        self._held = held
+        self._failures: dict[str, GroupDiagnosed] = {}
+        self._behind: frozenset[str] = frozenset()
+        self.scribe = Scribe(tool.ledger, record, warn=lambda text: tool.display(Notice(text=text, warning=True)))
+        self._rollout = Rollout(
+            made,
+            state,
+            Tools(
+                deployer=deployer or tool.codedeploy,
+                scout=tool.scout_for(made),
+                journal=self,
+                clock=tool.clock,
+                listen=self._hear,
+                guard=held.check,
+                calls=lambda: tool.session.calls,
+            ),
+            by=record.by,
+            poll=tool.settings.rollout.poll,
+            timeout=manner.limit,
+            ignore_stop_failures=manner.ignore_stop_failures,
+        )
+
+    # -- the journal of the rollout: shipit.rollout.Journal ---------------------------------------------------
+
+    def note(self, state: RolloutState) -> None:
+        """Keep the state in the record."""
+        self.scribe.keep(annotate(self.scribe.record, state, {n: note(f) for n, f in self._failures.items()}))
+
+    def orders(self) -> Orders:
+        """Return what others ordered."""
+        given = self.scribe.orders
+        return Orders(stop=str(given.get("stop", "")), promoted=int(given.get("promoted", 0)))
+
+    # -- the whole of it --------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Lead it to its end, and return where that is good; else raise what it ends with.
+
+        Whatever happens, the record says how it ended.
+        """
+        self.scribe.start()
+        self._notify("start", "", None)
+        self._rollout.open()
+        ended: ShipitError | None = None
+        try:
+            self._lead()
+        except ShipitError as error:
+            ended = error
+        except KeyboardInterrupt:
+            ended = Interrupted(
+                f"interrupted: rollout {self._made.id} is not over",
+                hint="inv deploy --resume carries on; inv stop ends it",
+            )
+        self._close(ended)
+        if ended is not None:
+            raise ended
+
+    def _close(self, ended: ShipitError | None) -> None:
+        record = annotate(
+            self.scribe.record, self._rollout.state, {n: note(f) for n, f in self._failures.items()}
+        )
+        now = self._tool.clock.now()
+        outcome = _outcome(ended, proved=self._manner.verify, stopped=self._rollout.state.closed)
+        self.scribe.keep(replace(record, outcome=outcome, ended_at=now, calls=dict(self._tool.session.calls)))
+        try:
+            self.scribe.close()
+        except AwsError as error:
+            self._tool.display(Notice(text=f"the rollout's end was not recorded: {error.message}", warning=True))
+        self._notify("failure" if ended else "success", outcome, ended)
+
+    def _lead(self) -> None:
+        rollout = self._rollout
+        of = len(self._made.waves)
+        finished = False
+        try:
+            for number in range(rollout.state.wave, of):
+                if rollout.run_wave(number, of):
+                    raise self._still_running()
+                self._judge()
+                last = number + 1 == of
+                found = self._prove(frozenset(n for n, g in rollout.state.groups.items() if g.wave <= number), last)
+                self._mark_wave(number, proved=found is not None)
+                if not last:
+                    self._pause(number, of)
+            rollout.finish()
+            finished = True
+            if of == 0:
+                found = self._prove(frozenset(), last=True)
+            if self._manner.verify and found is not None:
+                self._tool.display(Verified(verification=found))
+                self._note_proof(found)
+                verdict(found)
+            self._judge(whole=True)
+        except Interrupted:
+            raise
+        except BaseException:
+            if not finished:
+                rollout.finish()
+            raise
+
+    def _judge(self, *, whole: bool = False) -> None:
+        """Raise what the groups' ends amount to: at once where no more may start, else when all is over."""
+        state, build = self._rollout.state, self._made.published.build.version
+        bad = {n: g for n, g in state.groups.items() if g.phase.bad}
+        waiting = sum(g.phase is Phase.WAITING for g in state.groups.values())
+        if not state.halted and not (whole and bad):
+            return
+        again = f"inv deploy --build {build} starts those that are not on it"
+        left = f"; {waiting} were not started" if waiting else ""
+        if state.closed:
+            raise ShipitError(f"{state.halted}{left}", hint=f"{again}; inv rollback goes back")
+        phases = {g.phase for g in bad.values()}
+        codes = {g.error_code for g in bad.values()}
+        if phases == {Phase.SKIPPED} or codes == {"BUSY"}:
+            raise BusyError(f"{len(bad)} of {len(state.groups)} groups were busy with another deployment", hint=again)
+        if phases == {Phase.PARTIAL}:
+            raise DriftError(f"{len(bad)} of {len(state.groups)} groups were only partly deployed{left}", hint=again)
+        failed = f"{len(bad)} of {len(state.groups)} groups failed"
+        if not state.halted:
+            raise DriftError(f"{failed}, as many as may; the others have the build", hint=again)
+        raise ShipitError(f"{failed}{left}", hint=again)
+
+    def _still_running(self) -> StillRunning:
+        state = self._rollout.state
+        moving = sum(state.moves(g) for g in state.groups.values())
+        return StillRunning(
+            f"{moving} of {len(state.groups)} groups are still deploying after {self._manner.limit:.0f} s",
+            hint=f"inv watch {self._made.id} goes on watching, inv deploy --resume carries on; nothing was stopped",
+        )
+
+    # -- proof ------------------------------------------------------------------------------------------------
+
+    def _prove(self, groups: frozenset[str], last: bool) -> Verification | None:
+        """Ask the instances of the groups, and at the end of all that should run the build; None where not asked.
+
+        Those that were launched in the middle and left on another build get it. Raises where a wave that is not the
+        last does not converge.
+        """
+        if not self._manner.verify:
+            return None
+        current = {p.group.name for p in self._made.groups if p.action is Action.CURRENT}
+        asked = groups | current if last else groups
+        grace = self._tool.settings.reports.grace
+        deadline = self._tool.clock.now().timestamp() + grace
+        while True:
+            self._rollout.settle()
+            self._behind = frozenset()
+            left = max(0.0, deadline - self._tool.clock.now().timestamp())
+            found = self._tool.look(
+                self._made.published.build.version,
+                asked,
+                wait=left,
+                stop_when=self._left_behind,
+                listen=lambda event: self._tool.display(
+                    replace(event, final=False) if isinstance(event, Verified) else event
+                ),
+            )
+            if found.converged or not self._behind or not self._repair(found):
+                break
+        if not last:
+            verdict(found)
+        return found
+
+    def _left_behind(self, found: Verification) -> bool:
+        """Tell whether the same groups as at the last look have instances that say they run another build.
+
+        Only what was reported since the group's deployment ended counts.
+        """
+        state = self._rollout.state
+        names = set()
+        for node in found.nodes:
+            group = state.groups.get(node.group)
+            if group is None or group.phase is not Phase.SUCCEEDED or group.ended_at is None or node.age is None:
+                continue
+            since = (found.at - group.ended_at).total_seconds()
+            told = node.running and node.running != found.build and node.age < since
+            if told and node.state in (NodeState.OUTDATED, NodeState.STARTING):
+                names.add(node.group)
+        again = self._behind & names
+        self._behind = frozenset(names)
+        return bool(again)
+
+    def _repair(self, found: Verification) -> bool:
+        if not self._rollout.again(self._behind, "instances that came in the middle run another build"):
+            return False
+        if self._rollout.watch():
+            raise self._still_running()
+        return True
+
+    def _note_proof(self, found: Verification) -> None:
+        states = {state.value: count for state in NodeState if (count := found.count(state))}
+        proof = Proof(
+            states=states,
+            counted=found.counted,
+            converged=found.converged,
+            query_id=found.cost.query_id,
+            at=found.at,
+        )
+        self.scribe.keep(replace(self.scribe.record, proof=proof))
+
+    # -- waves ------------------------------------------------------------------------------------------------
+
+    def _mark_wave(self, number: int, *, proved: bool) -> None:
+        now = self._tool.clock.now()
+        waves = list(self.scribe.record.waves)
+        while len(waves) <= number:
+            waves.append(WaveEntry(started_at=now))
+        waves[number] = replace(waves[number], ended_at=now, verified_at=now if proved else None)
+        self.scribe.keep(replace(self.scribe.record, waves=tuple(waves)))
+
+    def _pause(self, number: int, of: int) -> None:
+        """Let the wave bake, or wait for a word by hand; heeds an order to stop."""
+        rollout = self._tool.settings.rollout
+        by_hand = (self._manner.promote or rollout.promote) == "manual"
+        if not by_hand and not rollout.bake:
+            return
+        clock = self._tool.clock
+        began = clock.now()
+        self._tool.display(
+            WavePaused(wave=number + 1, of=of, seconds=None if by_hand else rollout.bake, at=began)
+        )
+        while True:
+            self._held.check()
+            orders = self.orders()
+            if orders.stop:
+                self._rollout.close(f"stopped by {orders.stop}")
+                self._judge()
+            if orders.promoted > number:
+                return
+            if not by_hand and (clock.now() - began).total_seconds() >= rollout.bake:
+                return
+            clock.sleep(_LOOK)
+
+    # -- telling ----------------------------------------------------------------------------------------------
+
+    def _hear(self, event: Event) -> None:
+        """Show an event; explain a group that ended badly, and note why."""
+        if isinstance(event, RolloutFinished):
+            event = replace(event, clusters=cluster(self._failures.values()))
+        if isinstance(event, WaveStarted):
+            waves = [*self.scribe.record.waves[: event.wave - 1], WaveEntry(started_at=event.at)]
+            self.scribe.keep(replace(self.scribe.record, waves=tuple(waves)))
+        self._tool.display(event)
+        if isinstance(event, GroupEnded) and event.phase.bad:
+            found = explain(
+                event,
+                self._rollout.state.groups[event.group].examination,
+                build=self._made.published.build.version,
+            )
+            self._failures[event.group] = found
+            self._tool.display(found)
+
+    def _notify(self, event: str, outcome: str, ended: ShipitError | None) -> None:
+        record = self.scribe.record
+        self._tool.notify(
+            Message(
+                event=event,
+                env=record.env,
+                build=record.build,
+                rollout=record.id,
+                by=record.by,
+                why=record.why,
+                outcome=outcome,
+                exit_code=ended.exit_code if ended else 0,
+                message=ended.message if ended else "",
+                groups=len(record.groups),
+                seconds=record.seconds or 0.0,
+            )
+        )
+
+
+def _outcome(ended: ShipitError | None, *, proved: bool, stopped: bool) -> Outcome:
+    if ended is None:
+        return Outcome.CONVERGED if proved else Outcome.DEPLOYED
+    if stopped:
+        return Outcome.STOPPED
+    for kind, outcome in (
+        (Interrupted, Outcome.INTERRUPTED),
+        (StillRunning, Outcome.TIMED_OUT),
+        (BusyError, Outcome.BUSY),
+        (DriftError, Outcome.DRIFTED),
+        (AwsError, Outcome.INTERRUPTED),
+    ):
+        if isinstance(ended, kind):
+            return outcome
+    return Outcome.FAILED

@@ -1,0 +1,227 @@
+"""From a state and what was seen to the next state and the events that tell it. Pure.
+
+What ended stays as it is; a deployment that AWS left out of its answer changes nothing; a lost or late answer never
+becomes a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from shipit.errors import AccountFull, AwsThrottled, AwsUnavailable, GroupBusy, ShipitError
+from shipit.events import Event, GroupBlocked, GroupEnded, GroupProgress, GroupRetried, GroupStarted, RolloutHalted
+from shipit.models import DeploymentStatus, Examination, Overview, Phase
+from shipit.rollout.conclude import conclude
+from shipit.rollout.state import Errand, GroupState, Observed, OnBusy, Policy, RolloutState
+
+#: Seconds until a call that AWS did not serve is made again, and until a full account is asked again.
+_RETRY_AFTER, _THROTTLED_FOR, _FULL_FOR = 3.0, 0.5, 10.0
+
+
+def advance(previous: RolloutState, observed: Observed, now: datetime) -> tuple[RolloutState, tuple[Event, ...]]:
+    """Return the next state and what changed, from the previous state and one tick's observations."""
+    groups: dict[str, GroupState] = {}
+    events: list[Event] = []
+    for name, before in previous.groups.items():
+        after = before if before.phase.ended else _step(before, observed, previous, now)
+        groups[name] = after
+        events += _told(before, after, now)
+    state = replace(previous, groups=groups, resume_at=_resume_at(previous, observed, groups, now))
+    if not state.halted and (reason := spent(state)):
+        state = replace(state, halted=reason)
+        events.append(RolloutHalted(reason=reason, at=now))
+    return state, tuple(events)
+
+
+def spent(state: RolloutState) -> str:
+    """Say in what the failure budget is spent; empty where it is not."""
+    policy, groups = state.policy, state.groups.values()
+    failed = sum(g.phase in (Phase.FAILED, Phase.PARTIAL, Phase.STOPPED) for g in groups)
+    allowed = policy.failed_groups
+    if allowed is not None and failed > allowed.of(len(groups)):
+        return f"{failed} of {len(groups)} groups failed, and {allowed} may"
+    allowed = policy.failed_instances
+    if allowed is not None:
+        total = sum(g.instances for g in groups)
+        bad = sum(_instances_failed(g) for g in groups)
+        if bad > allowed.of(total):
+            return f"{bad} of {total} instances failed, and {allowed} may"
+    return ""
+
+
+def _instances_failed(group: GroupState) -> int:
+    """Count the instances that a build is to blame for, as far as is known while the group still runs."""
+    if group.phase is Phase.RUNNING:
+        return max(group.overview.failed - len(group.lost), 0)
+    return sum(j.cause.blames_build for j in group.examination.judged)
+
+
+def _resume_at(
+    previous: RolloutState, observed: Observed, groups: dict[str, GroupState], now: datetime
+) -> datetime | None:
+    if any(isinstance(error, AccountFull) for error in observed.refused.values()):
+        return now + timedelta(seconds=_FULL_FOR)
+    freed = any(
+        g.phase is not Phase.RUNNING and previous.groups[name].phase is Phase.RUNNING for name, g in groups.items()
+    )
+    return None if freed else previous.resume_at
+
+
+def _step(state: GroupState, observed: Observed, whole: RolloutState, now: datetime) -> GroupState:
+    name = state.group
+    if name in observed.members and state.phase is not Phase.EXAMINING:
+        state = replace(state, present=observed.members[name])
+    if name in observed.created:
+        state = _created(state, observed.created[name], now)
+    elif name in observed.refused:
+        state = _refused(state, observed.refused[name], whole.policy, now)
+    elif name in observed.withdrawn:
+        state = replace(state, errand=None)
+    if name in observed.stopped:
+        state = _stop_answered(state, observed.stopped[name], now)
+    if name in observed.examined:
+        state = _examined(state, observed.examined[name], whole.policy, now)
+    if state.phase is Phase.RUNNING:
+        return _looked(state, observed, now)
+    if state.phase is Phase.WAITING:
+        return _waited(state, observed, whole, now)
+    return state
+
+
+def _created(state: GroupState, deployment_id: str, now: datetime) -> GroupState:
+    """Take a deployment of ours; one that is known already changes nothing but that its errand is over."""
+    if deployment_id in state.deployments or state.phase is not Phase.WAITING:
+        return replace(state, errand=None)
+    return replace(
+        state,
+        phase=Phase.RUNNING,
+        errand=None,
+        deployments=(*state.deployments, deployment_id),
+        overview=Overview(),
+        started_at=state.started_at or now,
+        created_at=now,
+        members=state.present or state.members,
+        ended_as=None,
+        examination=Examination(),
+        doomed=False,
+        stopping=False,
+        stop_taken=False,
+        holder="",
+        holder_stopped=False,
+        unsure=False,
+        not_before=None,
+        empty_since=None,
+        error_code="",
+        error_message="",
+    )
+
+
+def _refused(state: GroupState, error: ShipitError, policy: Policy, now: datetime) -> GroupState:
+    if state.phase is not Phase.WAITING:
+        return replace(state, errand=None)
+    state = replace(state, errand=None)
+    if isinstance(error, GroupBusy):
+        if policy.on_busy in (OnBusy.SKIP, OnBusy.FAIL):
+            phase = Phase.SKIPPED if policy.on_busy is OnBusy.SKIP else Phase.FAILED
+            return replace(state, phase=phase, ended_at=now, error_code="BUSY", error_message=error.message)
+        again = error.holder_id == state.holder
+        return replace(state, holder=error.holder_id, holder_stopped=state.holder_stopped and again)
+    if isinstance(error, AccountFull):
+        return state
+    if isinstance(error, AwsUnavailable):
+        throttled = isinstance(error, AwsThrottled)
+        pause = timedelta(seconds=_THROTTLED_FOR if throttled else _RETRY_AFTER)
+        return replace(state, not_before=now + pause, unsure=state.unsure or not throttled)
+    return replace(state, phase=Phase.FAILED, ended_at=now, error_code="NOT_CREATED", error_message=error.message)
+
+
+def _stop_answered(state: GroupState, error: ShipitError | None, now: datetime) -> GroupState:
+    state = replace(state, errand=None)
+    if error is not None:
+        return replace(state, not_before=now + timedelta(seconds=_RETRY_AFTER))
+    return replace(state, holder_stopped=True) if state.phase is Phase.WAITING else replace(state, stop_taken=True)
+
+
+def _examined(state: GroupState, found: Examination | ShipitError, policy: Policy, now: datetime) -> GroupState:
+    asked, state = state.errand, replace(state, errand=None)
+    if isinstance(found, AwsUnavailable):
+        return replace(state, not_before=now + timedelta(seconds=_RETRY_AFTER))
+    if isinstance(found, ShipitError):
+        # Asking again would be refused again: what nobody can look at counts against the build.
+        found = Examination()
+    if state.phase is Phase.EXAMINING and asked is Errand.EXAMINE:
+        return conclude(state, found, policy, now)
+    if state.phase is Phase.RUNNING and asked is Errand.LOOK:
+        gone = bool(found.judged) and all(j.cause.gone for j in found.judged)
+        pause = timedelta(seconds=policy.look_every)
+        return replace(state, examination=found, doomed=gone, not_before=None if gone else now + pause)
+    # A look from before the end says nothing about the end.
+    return state
+
+
+def _looked(state: GroupState, observed: Observed, now: datetime) -> GroupState:
+    seen = observed.deployments.get(state.deployment_id)
+    if seen is None:
+        return state
+    state = replace(
+        state,
+        overview=seen.overview,
+        error_code=seen.error_code,
+        error_message=seen.error_message,
+    )
+    if not seen.status.ended:
+        return state
+    state = replace(state, ended_as=seen.status, not_before=None)
+    # CodeDeploy's Succeeded may hide targets that failed or were skipped (reference codedeploy.md, §1).
+    if seen.status is DeploymentStatus.SUCCEEDED and not (seen.overview.failed or seen.overview.skipped):
+        return replace(state, phase=Phase.SUCCEEDED, errand=None, ended_at=now)
+    return replace(state, phase=Phase.EXAMINING)
+
+
+def _waited(state: GroupState, observed: Observed, whole: RolloutState, now: datetime) -> GroupState:
+    if state.errand is not None:
+        return state
+    holder = observed.deployments.get(state.holder)
+    if holder is not None and holder.status.ended:
+        state = replace(state, holder="", holder_stopped=False)
+    if not state.deployments:
+        return state
+    if whole.closed:
+        return replace(state, phase=Phase.STOPPED, ended_at=now)
+    if state.present:
+        return replace(state, empty_since=None)
+    if state.empty_since is not None:
+        patience = timedelta(seconds=whole.policy.wait_for_members)
+        if now - state.empty_since >= patience:
+            return replace(state, phase=Phase.EMPTY, ended_at=now)
+    return state
+
+
+def _told(before: GroupState, after: GroupState, now: datetime) -> Iterable[Event]:
+    if after.deployments != before.deployments:
+        yield GroupStarted(
+            group=after.group,
+            deployment_id=after.deployment_id,
+            instances=after.instances,
+            attempt=len(after.deployments),
+            at=now,
+        )
+    if after.holder and after.holder != before.holder:
+        yield GroupBlocked(group=after.group, holder_id=after.holder, at=now)
+    if after.phase.ended and not before.phase.ended:
+        yield GroupEnded(
+            group=after.group,
+            deployment_id=after.deployment_id,
+            phase=after.phase,
+            overview=after.overview,
+            seconds=(now - after.started_at).total_seconds() if after.started_at else 0.0,
+            at=now,
+            error_code=after.error_code,
+            error_message=after.error_message,
+        )
+    elif after.phase is Phase.WAITING and before.phase is not Phase.WAITING:
+        yield GroupRetried(group=after.group, deployment_id=after.deployment_id, reason=after.error_message, at=now)
+    elif after.overview != before.overview:
+        yield GroupProgress(group=after.group, deployment_id=after.deployment_id, overview=after.overview, at=now)

@@ -1,0 +1,46 @@
+"""Write down where a rollout stands, for the process that may have to go on from there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from shipit.models import Action, FailureNote, GroupEntry, Phase, RolloutPlan, RolloutRecord
+from shipit.rollout.state import RolloutState
+
+
+def entries(plan: RolloutPlan) -> Mapping[str, GroupEntry]:
+    """Return the entries of the groups that a plan deploys, before anything happened."""
+    return {
+        p.group.name: GroupEntry(
+            queue=p.group.queue,
+            instances=p.group.in_service,
+            wave=number,
+            build=(p.published or plan.published).build.version,
+            before=p.running,
+            before_revision=p.group.last_success.revision if p.group.last_success else None,
+        )
+        for number, wave in enumerate(plan.waves)
+        for p in wave
+    }
+
+
+def excluded(plan: RolloutPlan) -> tuple[str, ...]:
+    """Return the groups that a plan leaves alone on purpose."""
+    return tuple(p.group.name for p in plan.groups if p.action is Action.EXCLUDED)
+
+
+def annotate(record: RolloutRecord, state: RolloutState, failures: Mapping[str, FailureNote]) -> RolloutRecord:
+    """Return the record with every group as it stands now."""
+    groups = dict(record.groups)
+    for name, group in state.groups.items():
+        phase = Phase.RUNNING if group.phase is Phase.EXAMINING else group.phase
+        groups[name] = replace(
+            groups.get(name, GroupEntry()),
+            phase=phase,
+            deployments=group.deployments,
+            started_at=group.started_at,
+            ended_at=group.ended_at,
+            failure=failures.get(name) if phase.bad else None,
+        )
+    return replace(record, groups=groups)

@@ -1,0 +1,219 @@
+"""Where each group of a rollout stands, what a tick saw, and what is to be done: frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from shipit.errors import ShipitError
+from shipit.models import (
+    Allowance,
+    Deployment,
+    DeploymentStatus,
+    Examination,
+    Overview,
+    Phase,
+    RolloutPlan,
+)
+
+
+class OnBusy(StrEnum):
+    """Say what to do with a group that somebody else's deployment holds."""
+
+    WAIT = "wait"
+    STOP = "stop"
+    SKIP = "skip"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """Say how much may go wrong, and what is done then.
+
+    When more groups or instances failed than allowed, no new group starts; None allows any number. `retries` bounds
+    the further deployments of a group whose instances went away in the middle. `look_every` is the seconds between
+    two looks at the targets of one group, `wait_for_members` those that an emptied group is given to fill again.
+    """
+
+    failed_groups: Allowance | None = Allowance()
+    failed_instances: Allowance | None = None
+    on_busy: OnBusy = OnBusy.WAIT
+    retries: int = 2
+    look_every: float = 15.0
+    wait_for_members: float = 300.0
+
+
+class Errand(StrEnum):
+    """Name what is under way for a group: never two things at once."""
+
+    START = "start"
+    STOP = "stop"
+    LOOK = "look"  # at the targets of a deployment that runs
+    EXAMINE = "examine"  # at those of one that has ended
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupState:
+    """Say where one group stands.
+
+    `deployments` are those that this rollout created, the oldest first; the last is the one that counts. `ended_as`
+    is what CodeDeploy called its end. `members` are the instances that were there when it started. `outdated_only`
+    lets the next try reach only instances that do not run the build yet. `unsure`: the answer to a creation was
+    lost, so the next try looks first. `doomed`: all that the deployment waits for is gone; `stopping`: we asked to
+    stop it, so that Stopped is no verdict; `stop_taken`: CodeDeploy agreed. `empty_since`: a try waits for instances.
+    """
+
+    group: str
+    instances: int
+    wave: int = 0
+    expected: float | None = None
+    phase: Phase = Phase.WAITING
+    errand: Errand | None = None
+    deployments: tuple[str, ...] = ()
+    overview: Overview = Overview()
+    members: frozenset[str] = frozenset()
+    present: frozenset[str] | None = None
+    started_at: datetime | None = None
+    created_at: datetime | None = None
+    ended_at: datetime | None = None
+    not_before: datetime | None = None
+    empty_since: datetime | None = None
+    ended_as: DeploymentStatus | None = None
+    error_code: str = ""
+    error_message: str = ""
+    holder: str = ""
+    holder_stopped: bool = False
+    outdated_only: bool = False
+    unsure: bool = False
+    doomed: bool = False
+    stopping: bool = False
+    stop_taken: bool = False
+    examination: Examination = Examination()
+
+    @property
+    def deployment_id(self) -> str:
+        """Return the deployment that counts; empty before the first was created."""
+        return self.deployments[-1] if self.deployments else ""
+
+    @property
+    def attempt(self) -> int:
+        """Count the tries, the next one included while it waits."""
+        return len(self.deployments) + (self.phase is Phase.WAITING)
+
+    @property
+    def lost(self) -> frozenset[str]:
+        """Return the instances that were there at the start and are not any more, as far as that was looked at."""
+        return self.members - self.present if self.present is not None else frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutState:
+    """Say where the rollout stands: its groups in the order in which they start, and the wave that may start.
+
+    `halted` says why no new group starts; with `closed` no group is tried again either. `resume_at` holds all
+    starts while the account takes no more deployments.
+    """
+
+    groups: Mapping[str, GroupState]
+    policy: Policy = Policy()
+    wave: int = 0
+    halted: str = ""
+    closed: bool = False
+    resume_at: datetime | None = None
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """Return the ids of our deployments that have not ended."""
+        return tuple(g.deployment_id for g in self.groups.values() if g.phase is Phase.RUNNING)
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """Return the ids of others' deployments that groups wait for."""
+        return tuple(g.holder for g in self.groups.values() if g.holder and g.phase is Phase.WAITING)
+
+    @property
+    def resting(self) -> bool:
+        """Tell whether nothing more will happen in this wave."""
+        return not any(self.moves(g) for g in self.groups.values())
+
+    def moves(self, group: GroupState) -> bool:
+        """Tell whether something will yet happen to the group without another wave."""
+        if group.phase is Phase.WAITING and group.errand is None:
+            return self.may_start(group)
+        return not group.phase.ended
+
+    def may_start(self, group: GroupState) -> bool:
+        """Tell whether a waiting group is to be started at all, now or when its time comes."""
+        if self.closed or group.wave > self.wave:
+            return False
+        return not self.halted or bool(group.deployments)
+
+    def count(self, phase: Phase) -> int:
+        """Count the groups in this phase."""
+        return sum(g.phase is phase for g in self.groups.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Create a deployment: the group's try number `attempt`; look first whether it exists where `unsure`."""
+
+    group: str
+    attempt: int
+    outdated_only: bool = False
+    unsure: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """Stop a deployment that is in the group's way: its own, or somebody else's."""
+
+    group: str
+    deployment_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examine:
+    """Look at the targets of the group's deployment, which `ended` or runs, and at its instances."""
+
+    group: str
+    deployment_id: str
+    ended: bool
+
+
+Command = Start | Stop | Examine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """Hold what one tick saw.
+
+    By group: deployments created, creations refused (`withdrawn`: not even tried), stops answered (None where
+    accepted), examinations or why there is none, members present. By id: deployments read.
+    """
+
+    created: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, ShipitError] = field(default_factory=dict)
+    withdrawn: frozenset[str] = frozenset()
+    stopped: Mapping[str, ShipitError | None] = field(default_factory=dict)
+    examined: Mapping[str, Examination | ShipitError] = field(default_factory=dict)
+    deployments: Mapping[str, Deployment] = field(default_factory=dict)
+    members: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+def begin(plan: RolloutPlan, policy: Policy) -> RolloutState:
+    """Return the state before anything was created: wave by wave, the longest first."""
+    groups = {
+        p.group.name: GroupState(
+            group=p.group.name,
+            instances=p.group.in_service,
+            wave=number,
+            expected=p.expected,
+            members=frozenset(i.id for i in p.group.instances if i.in_service),
+            holder=p.holder.id if p.holder else "",
+        )
+        for number, wave in enumerate(plan.waves)
+        for p in wave
+    }
+    return RolloutState(groups=groups, policy=policy)

@@ -1,0 +1,11 @@
+"""The composition root: which gateway serves which verb, made from the settings on first use.
+
+tool.py      the parts of one command
+scout.py     targets, EC2 and Auto Scaling behind the one question what became of an instance
+person.py    who types, and what they answer
+sandbox.py   the embedded sandbox's own commands
+"""
+
+from shipit.wiring.tool import Tool
+
+__all__ = ["Tool"]

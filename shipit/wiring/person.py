@@ -1,0 +1,34 @@
+"""Who types the command, and what they answer when asked."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import sys
+
+from shipit.errors import PreflightError
+
+
+def author() -> str:
+    """Return who runs this: the CI job's address where one is known, else user@host."""
+    job = os.environ.get("GITHUB_RUN_ID", "")
+    if job:
+        server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+        return f"{server}/{os.environ.get('GITHUB_REPOSITORY', '')}/actions/runs/{job}"
+    return os.environ.get("CI_JOB_URL", "") or f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def confirm(question: str, wanted: str, *, yes: bool) -> None:
+    """Return where `yes` was given, or the answer typed is `wanted`; raises PreflightError for any other.
+
+    Without a terminal nobody can answer: that is a no, too.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise PreflightError(f"{question} nobody is there to confirm it", hint="--yes confirms it in advance")
+    sys.stderr.write(f"{question} Type {wanted!r} to go on: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip() != wanted:
+        raise PreflightError("not confirmed: nothing was changed", hint="the same command asks again")

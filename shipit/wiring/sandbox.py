@@ -1,0 +1,64 @@
+"""The embedded sandbox's own commands; nothing else outside shipit.sandbox knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from shipit.events import Notice
+
+if TYPE_CHECKING:
+    from shipit.display import Display
+    from shipit.sandbox.config import SandboxConfig
+    from shipit.settings import Settings
+
+
+class SandboxTool:
+    """Start, stop and show the sandbox of one environment. All methods raise UsageError where it is none."""
+
+    def __init__(self, settings: Settings, display: Display) -> None:
+        """Serve the environment of `settings`."""
+        self._settings = settings
+        self._display = display
+
+    @cached_property
+    def config(self) -> SandboxConfig:
+        """Return what the sandbox is made of."""
+        from shipit.sandbox.config import from_settings
+
+        return from_settings(self._settings)
+
+    def url(self) -> str:
+        """Return the address of the sandbox, which is started first where it does not run."""
+        from shipit.sandbox import lifecycle
+
+        return lifecycle.ensure(self.config, self._notice)
+
+    def start(self) -> None:
+        """Start the sandbox where it does not run, and show it."""
+        self.url()
+        self.status()
+
+    def stop(self) -> None:
+        """Stop the sandbox."""
+        from shipit.sandbox import lifecycle
+
+        self._display.text("stopped" if lifecycle.stop(self.config) else "it was not running")
+
+    def reset(self) -> None:
+        """Throw the sandbox away and start it anew."""
+        from shipit.sandbox import lifecycle
+
+        lifecycle.reset(self.config, self._notice)
+        self.status()
+
+    def status(self) -> None:
+        """Show the sandbox."""
+        from shipit.sandbox import lifecycle
+
+        found: Mapping[str, object] = lifecycle.status(self.config) or {"running": "no"}
+        self._display.value("sandbox", found)
+
+    def _notice(self, text: str) -> None:
+        self._display(Notice(text=text))
