@@ -5,7 +5,8 @@ ShipitError (1)
 ├── DriftError (3)          the fleet is mixed, or part of it is unseen
 ├── BusyError (4)           a lock or a deployment of somebody else is in the way
 │   ├── GroupBusy (4)       …in one group: names the deployment that holds it
-│   └── AccountFull (4)     …in the account: it takes no more deployments at once
+│   ├── AccountFull (4)     …in the account: it takes no more deployments at once
+│   └── LockLost (4)        our lock is, or may be, somebody else's by now
 ├── PreflightError (5)      refused before anything was changed
 ├── StillRunning (6)        our patience ended, the work did not
 ├── AwsError (7)            AWS refused
@@ -65,6 +66,10 @@ class GroupBusy(BusyError):
 
 class AccountFull(BusyError):
     """Report that the account takes no more deployments at once; exit 4."""
+
+
+class LockLost(BusyError):
+    """Report that a lock we held was taken or freed by somebody else, or could not be renewed in time; exit 4."""
 
 
 class PreflightError(ShipitError):

@@ -25,6 +25,7 @@ VERBS: dict[str, set[str]] = {
     "diagnose": set(),
     "verify": set(),
     "ledger": set(),
+    "lock": set(),
 }
 #: yaml is not among them: Invoke imports it by itself.
 HEAVY = ("boto3", "botocore", "rich", "fabric", "pydantic", "isal", "moto", "duckdb", "sqlglot")

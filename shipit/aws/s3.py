@@ -7,13 +7,14 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from shipit.aws.refusals import code_of, explained
-from shipit.models import Revision, StoredObject
+from shipit.models import Revision, StoredJson, StoredObject
 
 #: Bundles up to this many bytes go up in one request; larger ones in parts of `_PART` bytes (S3's least is 5 MB).
 _ONE_REQUEST = 16 * 2**20
@@ -95,6 +96,49 @@ class Bucket:
                 Bucket=self.name, Key=key, Body=json.dumps(value).encode(), ContentType="application/json"
             )
 
+    def read_json(self, key: str) -> StoredJson | None:
+        """Return the value with its etag and age, or None where there is none; a body that is no JSON reads as None.
+
+        The age is this answer's Date less the object's LastModified, both S3's: no clock of ours has a part in it.
+        """
+        with explained():
+            try:
+                answer = self._client.get_object(Bucket=self.name, Key=key)
+                body = answer["Body"].read()
+            except ClientError as error:
+                if code_of(error) in _ABSENT:
+                    return None
+                raise
+        try:
+            value = json.loads(body)
+        except ValueError:
+            value = None
+        return StoredJson(value=value, etag=answer["ETag"], age=_age(answer))
+
+    def write_json(self, key: str, value: Any, *, replaces: str | None) -> str | None:
+        """Write the value over the version of etag `replaces`, or (None) where the key is free; return its etag.
+
+        None where the condition failed. That may be this very write's doing: where the answer to a write that
+        succeeded is lost on its way, botocore sends it again, and the second one finds the first.
+        """
+        condition = {"IfNoneMatch": "*"} if replaces is None else {"IfMatch": replaces}
+        with explained():
+            try:
+                answer = self._client.put_object(
+                    Bucket=self.name,
+                    Key=key,
+                    Body=json.dumps(value).encode(),
+                    ContentType="application/json",
+                    **condition,
+                )
+            except ClientError as error:
+                # S3 answers 404 to If-Match where the object is gone (S3 user guide, conditional writes).
+                if code_of(error) in _TAKEN | _ABSENT:
+                    return None
+                raise
+        etag: str = answer["ETag"]
+        return etag
+
     def _put(self, path: Path, key: str, sha256: str, metadata: Mapping[str, str]) -> Mapping[str, Any]:
         with path.open("rb") as body:
             answer: Mapping[str, Any] = self._client.put_object(
@@ -166,3 +210,12 @@ class Bucket:
             version_id=answer.get("VersionId", ""),
             etag=answer.get("ETag", "").strip('"'),
         )
+
+
+def _age(answer: Mapping[str, Any]) -> float:
+    """Return how old the object of a GetObject answer is; an answer without a date makes it new."""
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    if not date:
+        return 0.0
+    age: float = (parsedate_to_datetime(date) - answer["LastModified"]).total_seconds()
+    return max(0.0, age)

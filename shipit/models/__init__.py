@@ -10,7 +10,7 @@ Times are aware datetimes in UTC. Nothing here knows AWS's dictionaries; `shipit
     verification.py   What instances report, and the verdict over them.
 """
 
-from shipit.models.build import Build, PublishedBuild, Revision, StoredObject
+from shipit.models.build import Build, PublishedBuild, Revision, StoredJson, StoredObject
 from shipit.models.deployment import (
     Cause,
     Deployment,
@@ -58,6 +58,7 @@ __all__ = [
     "Revision",
     "RolloutPlan",
     "RolloutRecord",
+    "StoredJson",
     "StoredObject",
     "Target",
     "TargetStatus",

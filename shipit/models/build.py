@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,18 @@ class StoredObject:
     revision: Revision
     size: int
     metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredJson:
+    """Hold a JSON object of S3, which version of it that is, and its age in seconds by S3's own clock.
+
+    `etag` is opaque: only good to be given back. `age` is exact to a second either way, as S3 tells whole seconds.
+    """
+
+    value: Any
+    etag: str
+    age: float
 
 
 @dataclass(frozen=True, kw_only=True)
