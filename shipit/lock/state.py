@@ -69,7 +69,9 @@ class Holding(Claim):
         what = [f"rollout {self.rollout}"] * bool(self.rollout) + [f"build {self.build}"] * bool(self.build)
         said = ", ".join([*what, *[f'"{self.why}"'] * bool(self.why)])
         kind = "locked by hand by" if self.manual else "locked by"
-        return f"{kind} {self.by}{where} since {self.since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" + (f": {said}" if said else "")
+        return f"{kind} {self.by}{where} since {self.since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" + (
+            f": {said}" if said else ""
+        )
 
 
 def held(claim: Claim, *, token: str, process: Process, since: datetime, ttl: float | None) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from shipit.sandbox.objects import MotoObjects
 from shipit.sandbox.routes import Routes
 from shipit.sandbox.running import Running, process_start
 from shipit.sandbox.seed import seed_athena, seed_codedeploy, seed_moto
+from shipit.sandbox.turns import ConditionalWritesInTurn
 from shipit.sandbox.wire import JsonService
 from shipit.sandbox.workers import ScriptedWorkers, make_workers
 
@@ -159,7 +160,7 @@ class Daemon:
             control=control,
             services={"CodeDeploy_20141006": codedeploy, "AmazonAthena": JsonService("athena", self._athena)},
             imds=Imds(self._workers.find),
-            moto=self._moto,
+            moto=ConditionalWritesInTurn(self._moto),
             on_request=self._note_use,
             on_change=self._follow_changes,
         )
