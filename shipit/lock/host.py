@@ -49,9 +49,11 @@ class ThisHost:
         try:
             ended = select.poll()
             ended.register(handle, select.POLLIN)
-            # Readable once no thread is left, also while its parent has not collected it. A start that cannot be
-            # read is no evidence: with hidepid, /proc does not show the processes of other users.
-            return _process_start(process.pid) not in ("", process.start) or bool(ended.poll(0))
+            # A start that could not be read is no evidence: with hidepid, /proc shows no other user's processes. The
+            # handle is readable once no thread is left, also while the parent has not collected the process.
+            start = _process_start(process.pid)
+            another = bool(start and process.start) and start != process.start
+            return another or bool(ended.poll(0))
         finally:
             os.close(handle)
 

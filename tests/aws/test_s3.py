@@ -2,10 +2,14 @@
 
 import hashlib
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 from moto import mock_aws
 
 from shipit.aws.s3 import Bucket
@@ -99,3 +103,82 @@ def test_json_is_read_back_and_folders_are_listed(client: object) -> None:
     bucket.put_json("builds/v2/x.json", {"a": 2})
     assert bucket.get_json("builds/v2/x.json") == {"a": 2}
     assert list(bucket.folders("builds")) == ["v1", "v2"]
+
+
+def age_of(client: Any, seconds_ago: float, date: str | None = "now") -> float:
+    """Read an object that S3 says it wrote so long ago; `date` replaces the header of the answer."""
+    Bucket(client, "bucket").put_json("locks/e.json", {})
+    now = datetime.now(UTC).replace(microsecond=0)
+
+    def answer(parsed: dict[str, Any], **_: object) -> None:
+        headers = parsed["ResponseMetadata"]["HTTPHeaders"]
+        headers.pop("date", None)
+        if date is not None:
+            headers["date"] = format_datetime(now, usegmt=True) if date == "now" else date
+        parsed["LastModified"] = now - timedelta(seconds=seconds_ago)
+
+    client.meta.events.register("after-call.s3.GetObject", answer)
+    found = Bucket(client, "bucket").read_json("locks/e.json")
+    assert found
+    return found.age
+
+
+def test_the_age_of_an_object_is_told_by_s3s_clock_alone(client: object) -> None:
+    assert age_of(client, 90) == 90
+
+
+def test_an_age_is_never_negative_and_without_a_date_the_object_is_new(client: object) -> None:
+    assert age_of(client, -1) == 0
+    assert age_of(client, 90, date=None) == 0
+
+
+def test_a_json_object_is_written_once_where_the_key_must_be_free(client: object) -> None:
+    bucket = Bucket(client, "bucket")
+    etag = bucket.write_json("locks/e.json", {"by": "first"}, replaces=None)
+    assert etag
+    assert bucket.write_json("locks/e.json", {"by": "second"}, replaces=None) is None
+    found = bucket.read_json("locks/e.json")
+    assert found
+    assert (found.value, found.etag) == ({"by": "first"}, etag)
+
+
+def test_a_json_object_is_replaced_only_in_the_version_that_was_read(client: object) -> None:
+    bucket = Bucket(client, "bucket")
+    first = bucket.write_json("locks/e.json", 1, replaces=None)
+    second = bucket.write_json("locks/e.json", 2, replaces=first)
+    assert second not in (None, first)
+    assert bucket.write_json("locks/e.json", 3, replaces=first) is None
+    assert bucket.get_json("locks/e.json") == 2
+
+
+def test_a_json_object_that_was_deleted_is_not_replaced(client: Any) -> None:
+    bucket = Bucket(client, "bucket")
+    etag = bucket.write_json("locks/e.json", 1, replaces=None)
+    client.delete_object(Bucket="bucket", Key="locks/e.json")
+    assert bucket.write_json("locks/e.json", 2, replaces=etag) is None
+    assert bucket.read_json("locks/e.json") is None
+    assert bucket.write_json("locks/e.json", 2, replaces=None)
+
+
+def test_a_conflicting_write_under_way_is_a_failed_condition(client: Any) -> None:
+    with Stubber(client) as stub:
+        stub.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
+        assert Bucket(client, "bucket").write_json("locks/e.json", 1, replaces=None) is None
+
+
+def test_a_refusal_that_is_not_about_the_condition_is_an_error(client: Any) -> None:
+    with pytest.raises(AwsError, match="does not exist"):
+        Bucket(client, "no-such-bucket").write_json("locks/e.json", 1, replaces='"e"')
+    with Stubber(client) as stub:
+        stub.add_client_error("put_object", "AccessDenied", http_status_code=403)
+        with pytest.raises(AwsError, match="denied"):
+            Bucket(client, "bucket").write_json("locks/e.json", 1, replaces=None)
+
+
+def test_a_body_that_is_no_json_reads_as_none_and_can_be_replaced(client: Any) -> None:
+    client.put_object(Bucket="bucket", Key="locks/e.json", Body=b"\xff{")
+    bucket = Bucket(client, "bucket")
+    found = bucket.read_json("locks/e.json")
+    assert found
+    assert found.value is None
+    assert bucket.write_json("locks/e.json", 1, replaces=found.etag)
