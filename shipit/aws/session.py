@@ -10,7 +10,9 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -29,6 +31,15 @@ class Credentials:
 
     access_key: str
     secret_key: str
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether the host of `url` is this machine itself, by its literal name: nothing is resolved."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 class AwsSession:
@@ -77,6 +88,8 @@ class AwsSession:
             max_pool_connections=32,
             connect_timeout=5,
             read_timeout=30,
+            # No proxy reaches this machine's own loopback; without a word, botocore asks the environment's for it.
+            proxies={} if is_loopback(self._endpoint_url or "") else None,
         )
         with explained():
             client = self._session.client(service, endpoint_url=self._endpoint_url, config=config)  # type: ignore[call-overload]  # a name known at run time only

@@ -9,7 +9,7 @@ import pytest
 
 from shipit.aws.budget import RateBudget
 from shipit.aws.codedeploy import CodeDeploy
-from shipit.aws.session import AwsSession, Credentials
+from shipit.aws.session import AwsSession, Credentials, is_loopback
 from shipit.errors import AwsError, AwsUnavailable, GroupBusy
 from shipit.models import Revision
 from shipit.sandbox.throttle import Throttle
@@ -45,11 +45,11 @@ class Site:
         self.waits: list[float] = []
         self.throttled: list[tuple[str, float]] = []
 
-    def session(self) -> AwsSession:
+    def session(self, url: str = "") -> AwsSession:
         return AwsSession(
             budget=RateBudget(1000, 1000, sleep=self.waits.append),
             region="us-east-1",
-            endpoint_url=self.url,
+            endpoint_url=url or self.url,
             credentials=Credentials(access_key="sandbox", secret_key="sandbox"),
             on_throttle=lambda operation, rate: self.throttled.append((operation, rate)),
         )
@@ -149,3 +149,41 @@ def test_a_dead_endpoint_is_out_of_reach() -> None:
     )
     with pytest.raises(AwsUnavailable, match="out of reach"):
         create(session)
+
+
+def use_proxy(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Put a proxy into the environment as companies do, with nothing excepted from it."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, url)
+        monkeypatch.setenv(name.lower(), url)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_loopback_endpoint_is_reached_past_the_proxy(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_proxy(monkeypatch, "http://127.0.0.1:9")
+    assert create(site.session()) == "d-123456789"
+
+
+def test_every_other_endpoint_is_reached_through_the_proxy(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_proxy(monkeypatch, site.url)
+    assert create(site.session("http://codedeploy.example.invalid")) == "d-123456789"
+
+
+@pytest.mark.parametrize(
+    ("url", "own"),
+    [
+        ("http://127.0.0.1:5959", True),
+        ("http://127.8.0.1", True),
+        ("http://[::1]:5959", True),
+        ("http://LOCALHOST:4566", True),
+        ("http://s3.localhost:4566", True),
+        ("", False),
+        ("https://codedeploy.eu-west-1.amazonaws.com", False),
+        ("https://localhost.example.com", False),
+        ("https://127.0.0.1.example.com", False),
+        ("http://10.0.0.1:80", False),
+    ],
+)
+def test_only_this_machine_itself_is_loopback(url: str, own: bool) -> None:
+    assert is_loopback(url) is own
