@@ -4,9 +4,13 @@
 
 keep=5 # releases, the running ones apart
 
+# The same rule as shipit/version.py: what a unit's name, a folder and a key take as it is.
 case $build in
-  *[!A-Za-z0-9:_.-]*) die "$build cannot be part of a systemd unit's name: use letters, digits and : _ . -" ;;
+  [!A-Za-z0-9]* | *[!A-Za-z0-9._-]*)
+    die "$build cannot be part of a systemd unit's name: use letters, digits and . _ -, a letter or digit first"
+    ;;
 esac
+[ "${#build}" -le 128 ] || die "$build is too long for a systemd unit's name: at most 128 characters"
 [ -f "$bundle/systemd/$app@.service" ] || die "the bundle has no systemd/$app@.service"
 
 mkdir -p "$releases"

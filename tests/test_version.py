@@ -24,10 +24,15 @@ def test_a_dirty_tree_shows_in_the_name() -> None:
     assert version_of(replace(FACTS, dirty_digest="deadbeefcafe")).endswith("-dirty-deadbeef")
 
 
-@pytest.mark.parametrize("tag", ["release/1", "v 1", "-v1", "x" * 200])
-def test_a_tag_that_cannot_be_a_file_name_is_refused(tag: str) -> None:
+@pytest.mark.parametrize("tag", ["release/1", "v 1", "-v1", "x" * 200, "v1.2+3", "v1:2"])
+def test_a_tag_that_cannot_be_a_folder_and_a_unit_is_refused(tag: str) -> None:
     with pytest.raises(UsageError, match="cannot name a build"):
         version_of(replace(FACTS, tag=tag))
+
+
+def test_a_dirty_tree_does_not_make_a_name_longer_than_names_may_be() -> None:
+    with pytest.raises(UsageError, match="cannot name a build"):
+        version_of(replace(FACTS, tag="v" * 120, dirty_digest="deadbeefcafe"))
 
 
 @given(st.integers(0, 4_000_000_000), st.integers(0, 4_000_000_000))

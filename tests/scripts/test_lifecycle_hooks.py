@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import string
 import subprocess
 from pathlib import Path
 
 import pytest
 from hook_host import Host
+
+from shipit.version import VERSION
 
 OLD, NEW = "2026.11.23-090000-g0ld", "2026.11.24-100000-gnew"
 
@@ -47,6 +50,33 @@ def test_before_install_refuses_a_full_disk_before_it_changes_anything(host: Hos
 def test_before_install_refuses_a_name_that_systemd_cannot_have(host: Host) -> None:
     host.unpack("1.0+local")
     assert "1.0+local cannot be part of a systemd unit's name" in refusal(host.hook("before_install.sh"))
+
+
+def test_before_install_takes_exactly_the_names_that_builds_have(host: Host) -> None:
+    host.unpack(NEW)
+    marks = [chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"\\'] + ["é"]
+    names = [
+        *(f"v{m}1" for m in marks),
+        *marks,
+        "v" * 128,
+        "v" * 129,
+        "2026.11.24-100000-gnew-dirty-deadbeef",
+        "v\t1",
+    ]
+    taken = set()
+    for name in names:
+        (host.bundle / "build.json").write_text(f'{{"version":"{name}"}}\n')
+        if host.hook("before_install.sh").returncode == 0:
+            taken.add(name)
+    assert taken == {name for name in names if VERSION.fullmatch(name)}
+
+
+def test_a_name_that_builds_have_is_a_systemd_instance_and_an_s3_key_as_it_is() -> None:
+    # systemd.unit(5): unit names; "Safe characters" of the S3 User Guide, "Naming Amazon S3 objects".
+    plain = set(string.ascii_letters + string.digits)
+    allowed = {chr(code) for code in range(0x110000) if VERSION.fullmatch(f"v{chr(code)}")}
+    assert allowed - plain <= set(":-_.\\") & set("!-_.*'()")
+    assert len(f"{'a' * 100}@{'v' * 128}.service") < 256
 
 
 def test_before_install_refuses_a_bundle_without_the_applications_unit(host: Host) -> None:
