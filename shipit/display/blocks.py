@@ -122,8 +122,7 @@ def summary_lines(board: Board, end: RolloutFinished, limit: int | None = None) 
     facts = [(f"instances  {done - lost:,} of {total:,} succeeded" + (f", {lost:,} did not" if lost else ""), "")]
     causes: dict[tuple[Phase, str], list[str]] = {}
     for row in bad:
-        known = board.causes.get(row.group)
-        causes.setdefault((row.phase, known.cause if known else row.error), []).append(row.group)
+        causes.setdefault((row.phase, board.cause(row)), []).append(row.group)
     for (phase, cause), names in causes.items():
         facts.append((f"{phase:<9}  {listing(names)}" + (f": {cause}" if cause else ""), TONES[phase]))
     if end.calls:

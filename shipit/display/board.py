@@ -111,9 +111,14 @@ class Board:
         """Count the groups by phase."""
         return Counter(row.phase for row in self.rows.values())
 
-    def named(self, phase: Phase) -> list[str]:
-        """Name the groups in this phase, in their order."""
-        return [row.group for row in self.rows.values() if row.phase is phase]
+    def in_phase(self, phase: Phase) -> list[Row]:
+        """Return the groups in this phase, in their order."""
+        return [row for row in self.rows.values() if row.phase is phase]
+
+    def cause(self, row: Row) -> str:
+        """Say why a group ended as it did: what was found out, else what CodeDeploy said."""
+        known = self.causes.get(row.group)
+        return known.cause if known else row.error
 
     def instances(self) -> tuple[int, int, int]:
         """Count the instances: done, failed or skipped, all."""

@@ -14,6 +14,8 @@ from shipit.models import Phase
 #: Seconds without a look at AWS after which the view says so.
 _STALE = 20.0
 _BAD = (Phase.FAILED, Phase.PARTIAL, Phase.STOPPED)
+#: A list that is folded anyway gives a row away for what Ctrl-C does, where it has so many.
+_SPARE = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,20 +34,22 @@ ASCII = Glyphs(full="#", rest="-", mark="~")
 def frame(board: Board, now: datetime, *, columns: int, lines: int, glyphs: Glyphs = UNICODE) -> list[Line]:
     """Return at most `lines` lines of at most `columns` columns: header, totals, bar, then as many groups as fit.
 
-    Groups that failed come first and take at most half the room while others move; each kind says how many more
-    it has. Groups that wait or succeeded are only counted.
+    Groups that failed come first and take at most half the room while others move, the longest running first; each
+    kind says how many more it has. Groups that wait or succeeded are only counted.
     """
     top = [*_header(board, now, columns, glyphs), _bar_line(board, columns, glyphs)]
     foot = _footer(board, now)
-    room = max(lines - len(top) - len(foot), 0)
     bad = [r for r in board.rows.values() if r.phase in _BAD]
-    moving = [r for r in board.rows.values() if r.phase is Phase.RUNNING]
+    # Stable, so that a list of groups that started together does not jump.
+    moving = sorted(board.in_phase(Phase.RUNNING), key=lambda r: r.elapsed(now) or 0.0, reverse=True)
+    foot += _way_out(board, columns, max(lines - len(top) - len(foot), 0), len(bad) + len(moving))
+    room = max(lines - len(top) - len(foot), 0)
     most_bad = len(bad) if len(bad) + len(moving) <= room else max(room - len(moving), room // 2)
     shown_bad, more_bad = _fit(bad, most_bad)
     left = room - len(shown_bad) - bool(more_bad)
     shown, more = _fit(moving, left)
     name = min(max((width(clean(r.group)) for r in (*shown_bad, *shown)), default=0), max(columns // 3, 8))
-    body = [_row(r, now, columns, name, glyphs) for r in shown_bad]
+    body = [_row(r, now, columns, name, glyphs, board.cause(r)) for r in shown_bad]
     if more_bad:
         body.append(Line(f"... and {more_bad:,} more failed", "bad"))
     body += [_row(r, now, columns, name, glyphs) for r in shown]
@@ -83,7 +87,7 @@ def bar(done: int, total: int, columns: int, glyphs: Glyphs = UNICODE) -> str:
     return glyphs.full * full + glyphs.rest * (columns - full)
 
 
-def _row(row: Row, now: datetime, columns: int, name: int, glyphs: Glyphs) -> Line:
+def _row(row: Row, now: datetime, columns: int, name: int, glyphs: Glyphs, cause: str = "") -> Line:
     passed = row.elapsed(now)
     # A failed group is not "all done": its bar shows what got the build.
     done = row.overview.succeeded if row.phase in _BAD else row.done
@@ -96,7 +100,7 @@ def _row(row: Row, now: datetime, columns: int, name: int, glyphs: Glyphs) -> Li
         cells.append(f"{clean(row.deployment_id):<11}")
     notes = [row.phase.value] if row.phase in _BAD else []
     notes += [f"{row.overview.failed} failed"] if row.overview.failed and row.phase is Phase.RUNNING else []
-    notes += [clean(row.error)] if row.error else []
+    notes += [clean(cause)] if cause else []
     return Line("  ".join([*cells, ": ".join(notes)]).rstrip(), TONES[row.phase])
 
 
@@ -113,8 +117,16 @@ def _footer(board: Board, now: datetime) -> list[Line]:
     return [Line("; ".join(said), "warn")] if said else []
 
 
+def _way_out(board: Board, columns: int, room: int, groups: int) -> list[Line]:
+    """Say what Ctrl-C does, unless a group would lose its line for it."""
+    waiting = board.phases()[Phase.WAITING]
+    said = f"Ctrl-C {'starts no more groups and ' if waiting else ''}stops watching; the deployments go on"
+    spare = groups < room or (groups > room and room >= _SPARE)
+    return [Line(said, "dim")] if spare and width(said) <= columns else []
+
+
 def ending(board: Board) -> Line:
     """Say where a rollout stood that nothing concluded."""
-    moving = board.named(Phase.RUNNING)
+    moving = [row.group for row in board.in_phase(Phase.RUNNING)]
     still = f"; still deploying: {listing(moving, 3)}" if moving else ""
     return Line(f"{plural(len(board.rows), 'group')}: {by_phase(board)}{still}", "warn")

@@ -1,9 +1,10 @@
 """The live view fits every terminal and shows what fails before what moves."""
 
+import itertools
 from datetime import timedelta
 
 import pytest
-from display.samples import rollout
+from display.samples import failure, rollout
 from fakes import NOON
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,8 @@ from shipit.display.frame import ASCII, bar, frame
 from shipit.display.text import width
 from shipit.events import GroupEnded, GroupProgress, GroupStarted, RolloutFinished, Throttled, Tick
 from shipit.models import Overview, Phase
+
+WAY_OUT = "Ctrl-C stops watching; the deployments go on"
 
 
 def moving(count: int, *, failed: int = 0, name: str = "") -> Board:
@@ -48,21 +51,58 @@ def test_fifty_groups_fit_a_small_terminal() -> None:
     assert lines[0].endswith("15 s")
     assert lines[1] == "50 groups: 50 running"
     assert lines[2].endswith("50 of 100 instances done")
-    assert lines[-1] == "... and 31 more moving"
+    assert lines[-2:] == ["... and 32 more moving", WAY_OUT]
 
 
 def test_a_large_terminal_shows_every_group_and_its_deployment() -> None:
     lines = seen(moving(46), 200, 49)
     assert len(lines) == 49
     assert "d-QUEUE-045" in lines[-1]
+    assert seen(moving(46), 200, 50) == [*lines, WAY_OUT]
 
 
 def test_what_failed_comes_first_and_leaves_room_for_what_moves() -> None:
     lines = seen(moving(50, failed=30), 80, 23)
     assert "failed: HEALTH_CONSTRAINTS" in lines[3]
     assert any(t.endswith("more failed") for t in lines)
-    assert lines[-1].endswith("more moving")
+    assert lines[-2].endswith("more moving")
     assert len(lines) == 23
+
+
+def test_a_group_that_failed_tells_its_cause_once_that_is_known() -> None:
+    board = moving(3, failed=1)
+    assert "failed: HEALTH_CONSTRAINTS" in seen(board, 120, 23)[3]
+    board.take(failure("queue-000", cause="AfterInstall: after_install.sh exited with 3"))
+    assert seen(board, 120, 23)[3].endswith("failed: AfterInstall: after_install.sh exited with 3")
+    assert not any("HEALTH_CONSTRAINTS" in t for t in seen(board, 120, 23))
+
+
+def test_the_longest_running_come_first_and_those_alike_keep_their_order() -> None:
+    board = Board()
+    board.take(next(iter(rollout(50))))
+    for n in range(50):
+        began = NOON + timedelta(seconds={30: -60, 45: -30}.get(n, 0))
+        board.take(GroupStarted(group=f"queue-{n:03}", deployment_id="d-X", instances=2, at=began))
+    shown = [t.split()[0] for t in seen(board, 80, 23) if t.startswith("queue-")]
+    assert shown[:4] == ["queue-030", "queue-045", "queue-000", "queue-001"]
+    assert len(shown) == 18
+
+
+def test_what_ctrl_c_does_is_told_where_no_group_loses_its_line() -> None:
+    assert seen(moving(2), 80, 23)[-1] == WAY_OUT
+    assert seen(moving(2), 80, 6)[-1] == WAY_OUT
+    assert seen(moving(2), 80, 5)[-1].startswith("queue-001")
+    assert seen(moving(9), 80, 10)[-1] == "... and 3 more moving"
+    assert not any("Ctrl-C" in t for t in seen(moving(2), len(WAY_OUT) - 1, 23))
+
+
+def test_while_groups_wait_ctrl_c_is_said_to_start_no_more() -> None:
+    board = Board()
+    for event in itertools.islice(rollout(5), 3):
+        board.take(event)
+    said = seen(board, 80, 23)
+    assert said[1] == "5 groups: 2 running, 3 waiting"
+    assert said[-1] == "Ctrl-C starts no more groups and stops watching; the deployments go on"
 
 
 def test_groups_that_ended_well_are_only_counted() -> None:
@@ -70,17 +110,17 @@ def test_groups_that_ended_well_are_only_counted() -> None:
     for event in rollout(3):
         if not isinstance(event, RolloutFinished):
             board.take(event)
-    assert seen(board, 80, 23)[1:] == ["3 groups: 3 succeeded", "━" * 57 + "  6 of 6 instances done"]
+    assert seen(board, 80, 23)[1:] == ["3 groups: 3 succeeded", "━" * 57 + "  6 of 6 instances done", WAY_OUT]
 
 
 def test_silence_of_aws_and_throttles_are_told() -> None:
     board = moving(1)
     board.take(Throttled(operation="BatchGetDeployments", rate=2.5))
-    said = seen(board, 120, 10, after=60)[-1]
+    said = seen(board, 120, 10, after=60)[-2]
     assert said.startswith("last looked 45 s ago")
     assert said.endswith("throttled 1 time, last BatchGetDeployments: 2.5 calls a second")
     board.take(Tick(at=NOON + timedelta(seconds=60)))
-    assert seen(board, 120, 10, after=60)[-1].startswith("throttled")
+    assert seen(board, 120, 10, after=60)[-2].startswith("throttled")
 
 
 @given(st.integers(1, 220), st.integers(1, 60), st.integers(0, 40), st.integers(0, 40))
