@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 _ROWS = 50
 _FAILURES = 10
 _TAIL = 15
+#: The outcome by exit code (`shipit.errors`), and without an error by the worst phase that a group is in.
+_OUTCOMES = {2: "refused", 3: "partial", 4: "busy", 5: "refused", 6: "still running", 130: "interrupted"}
+_ENDS = (
+    (Phase.FAILED, "failed"),
+    (Phase.STOPPED, "failed"),
+    (Phase.RUNNING, "still running"),
+    (Phase.WAITING, "still running"),
+    (Phase.PARTIAL, "partial"),
+)
 
 
 class WithSummary:
@@ -78,21 +87,44 @@ class WithSummary:
 
 
 def summary(board: Board, found: Verification | None, errors: Sequence[ShipitError]) -> str:
-    """Return the summary in Markdown; empty when there was neither a rollout nor a verdict nor an error."""
-    parts: list[str] = []
+    """Return the summary in Markdown; empty when there was neither a rollout nor a verdict nor an error.
+
+    Its first line is a heading that begins with the outcome.
+    """
+    if board.plan is None and found is None and not errors:
+        return ""
+    about = ""
     if board.plan is not None:
-        parts += _rollout(board)
+        about = f": {escape(board.plan.published.build.version)} to {escape(board.plan.env)}"
+    elif found is not None:
+        about = f": {escape(found.env)} on {escape(found.build)}"
+    parts = [f"## {outcome(board, found, errors)}{about}"]
+    if board.plan is not None:
+        parts += _rollout(board, board.plan)
     if found is not None:
         parts += _fleet(found)
     for error in errors:
         parts.append(f"**error:** {escape(error.message)}" + (f"<br>{escape(error.hint)}" if error.hint else ""))
-    return "\n\n".join(parts) + "\n\n" if parts else ""
+    return "\n\n".join(parts) + "\n\n"
 
 
-def _rollout(board: Board) -> Iterable[str]:
-    assert board.plan is not None
-    plan, end = board.plan, board.finished
-    yield f"## {escape(plan.published.build.version)} to {escape(plan.env)}"
+def outcome(board: Board, found: Verification | None, errors: Sequence[ShipitError]) -> str:
+    """Say in a word how the command ended: the last error decides, else the verdict, else the rollout.
+
+    `deployed` is a rollout that went well and that nobody verified.
+    """
+    if errors:
+        return _OUTCOMES.get(errors[-1].exit_code, "failed")
+    if found is not None:
+        return "converged" if found.converged else "partial"
+    if board.finished is None or board.finished.interrupted:
+        return "interrupted"
+    phases = board.phases()
+    return next((word for phase, word in _ENDS if phases[phase]), "deployed")
+
+
+def _rollout(board: Board, plan: RolloutPlan) -> Iterable[str]:
+    end = board.finished
     how = f"in {duration(end.seconds)}" if end and not end.interrupted else "when we stopped watching"
     yield f"Rollout `{_code(plan.id)}`, {plural(len(board.rows), 'group')}: **{by_phase(board)}** {how}."
     order = sorted(board.rows.values(), key=lambda r: r.phase is Phase.SUCCEEDED)
@@ -131,8 +163,8 @@ def _failure(failure: GroupDiagnosed) -> Iterable[str]:
 
 
 def _fleet(found: Verification) -> Iterable[str]:
-    yield f"## {escape(found.env)} on {escape(found.build)}: {'converged' if found.converged else 'not converged'}"
-    yield escape(verdict(found))
+    how = "Converged" if found.converged else "Not converged"
+    yield f"**{how}** on {escape(found.build)}: {escape(verdict(found))}"
     bad = [n for n in found.nodes if n.state.is_counted and n.state is not NodeState.CURRENT]
     if bad:
         rows = [
