@@ -13,7 +13,7 @@ from shipit.display.words import TONES, by_phase
 from shipit.events import GroupDiagnosed, RolloutFinished
 from shipit.models import Action, Node, NodeState, Phase, PlannedGroup, RolloutPlan, Target, Verification
 
-#: A plan of more groups folds those that are alike; so does the log fold their starts.
+#: A plan of more groups folds those that are alike; so does the log fold their starts and successes.
 MANY = 100
 _TAIL = 10
 _NODES = 10

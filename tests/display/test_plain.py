@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, timedelta
 
 import pytest
@@ -11,7 +12,17 @@ from fakes import NOON
 
 from shipit.display.plain import PlainDisplay
 from shipit.errors import ShipitError
-from shipit.events import Event, GroupStarted, Notice, Tick, UploadProgress, Verified
+from shipit.events import (
+    Event,
+    GroupDiagnosed,
+    GroupEnded,
+    GroupStarted,
+    Notice,
+    RolloutFinished,
+    Tick,
+    UploadProgress,
+    Verified,
+)
 
 
 def printed(events: Iterable[Event]) -> list[str]:
@@ -56,17 +67,68 @@ def test_a_failure_says_why_where_and_what_next() -> None:
     assert lines[-1].split(None, 1) == ["next", "mend scripts/after_install.sh, commit, then inv deploy"]
 
 
-def test_five_hundred_groups_stay_readable() -> None:
+def seven_minutes(count: int, *, failing: tuple[str, ...] = ()) -> list[Event]:
+    """Make a rollout as it is on AWS: ten starts a second, a look each five seconds, ends over minutes 2 to 7."""
+    first, *rest = rollout(count, failing=failing)
+    began: Event = first
+    events: list[tuple[float, Event]] = []
+    for number, event in enumerate(e for e in rest if isinstance(e, GroupStarted)):
+        at = number / 10
+        events.append((at, replace(event, at=NOON + timedelta(seconds=at))))
+    ended = 0
+    for event in rest:
+        if isinstance(event, GroupEnded):
+            at = 120 + 5 * (ended * 60 // count)
+            ended += 1
+            events.append((at, replace(event, at=NOON + timedelta(seconds=at))))
+        elif isinstance(event, GroupDiagnosed):
+            events.append((at, event))
+    events += [(at + 0.5, Tick(at=NOON + timedelta(seconds=at))) for at in range(0, 421, 5)]
+    end = NOON + timedelta(seconds=421)
+    last = [replace(e, at=end, seconds=421) for e in rest if isinstance(e, RolloutFinished)]
+    return [began, *(e for _, e in sorted(events, key=lambda pair: pair[0])), *last]
+
+
+def test_a_clean_rollout_of_five_hundred_groups_is_a_page() -> None:
+    stream = io.StringIO()
+    with PlainDisplay(stream, now=lambda: NOON + timedelta(seconds=421), zone=UTC) as display:
+        display.plan(plan(500))
+        for event in seven_minutes(500):
+            display(event)
+        display(Verified(verification=verification(bad=False)))
+    lines = stream.getvalue().splitlines()
+    assert len(lines) <= 60
+    assert any("queue-000 and 499 more" in t for t in lines)
+    times = [t[:8] for t in lines if re.match(r"\d\d:", t)]
+    assert times[:-1] == sorted(times[:-1])  # the verdict's sample is of noon
+    started = [int(m[1]) for t in lines if (m := re.search(r"started (\d+) groups", t))]
+    succeeded = [int(m[1]) for t in lines if (m := re.search(r" (\d+) groups succeeded \(", t))]
+    assert (sum(started), sum(succeeded)) == (500, 500)
+    first = "queue-009, queue-010, queue-011, queue-012, queue-013 and 20 more"
+    assert f"12:02:15 25 groups succeeded (50 instances): {first}" in lines
+
+
+def test_among_five_hundred_groups_each_that_fails_is_told_by_itself_and_at_once() -> None:
+    events = seven_minutes(500, failing=("queue-001", "queue-300"))
+    lines = printed(events)
+    assert sum(bool(re.search(r"^12:\d\d:\d\d queue-\d+: failed in ", t)) for t in lines) == 2
+    assert any(t.startswith("12:02:00 queue-001: failed in 15 s") for t in lines)
+    assert sum("| ModuleNotFoundError" in t for t in lines) == 2
+    assert sum(int(m[1]) for t in lines if (m := re.search(r" (\d+) groups succeeded \(", t))) == 498
+
+
+def test_successes_that_wait_to_be_told_are_told_when_an_error_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
     stream = io.StringIO()
     with PlainDisplay(stream, now=lambda: NOON, zone=UTC) as display:
-        display.plan(plan(500))
-        for event in rollout(500, ticks=60):
-            display(event)
-        display(Verified(verification=verification()))
-    lines = stream.getvalue().splitlines()
-    assert len(lines) < 600
-    assert any("queue-000 and 499 more" in t for t in lines)
-    assert any("started 500 groups (1,000 instances)" in t for t in lines)
+        for event in rollout(101):
+            if not isinstance(event, RolloutFinished):
+                display(event)
+        assert "succeeded" not in stream.getvalue()
+        display.error(ShipitError("the end"))
+        assert stream.getvalue().endswith(" queue-003, queue-004 and 96 more\n")
+        told = stream.getvalue()
+    assert stream.getvalue() == told
+    assert "101 groups succeeded (202 instances)" in told
 
 
 def test_five_hundred_failures_of_one_cause_are_not_five_hundred_blocks() -> None:
