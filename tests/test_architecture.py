@@ -12,7 +12,7 @@ import shipit
 
 PACKAGE = Path(shipit.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-VOCABULARY = {"errors", "models", "events", "settings", "version"}
+VOCABULARY = {"errors", "models", "events", "settings", "version", "wording"}
 #: The verbs, and what each may import beyond the vocabulary.
 VERBS: dict[str, set[str]] = {
     "appspec": set(),
@@ -26,6 +26,7 @@ VERBS: dict[str, set[str]] = {
     "verify": set(),
     "ledger": set(),
     "lock": set(),
+    "order": set(),
 }
 #: yaml is not among them: Invoke imports it by itself.
 HEAVY = ("boto3", "botocore", "rich", "fabric", "pydantic", "isal", "moto", "duckdb", "sqlglot")

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from shlex import quote
+from typing import NoReturn
+
+from invoke.runners import Result
 
 from shipit.build.shell import Shell
 from shipit.errors import PreflightError, UsageError
+from shipit.models import Commit
 from shipit.version import GitFacts
 
 _EXECUTABLE, _LINK, _SUBMODULE = "100755", "120000", "160000"
@@ -98,6 +103,53 @@ class Git:
         """Return the tracked files whose content git-lfs keeps elsewhere."""
         return _names(self._ask("ls-files -z -- ':(attr:filter=lfs)'"))
 
+    def is_ancestor(self, older: str, newer: str) -> bool | None:
+        """Tell whether `newer` descends from `older`, or is it; None where this repository cannot know.
+
+        It cannot where it lacks one of the commits, and in a shallow clone where no line was found: what joins the
+        two may lie beyond its edge.
+        """
+        if not (self._knows(older) and self._knows(newer)):
+            return None
+        arguments = f"merge-base --is-ancestor {quote(older)} {quote(newer)}"
+        result = self._run(arguments)
+        if result.exited not in (0, 1):
+            self._fail(arguments, result)
+        if result.exited == 0:
+            return True
+        return None if self._ask("rev-parse --is-shallow-repository").strip() == "true" else False
+
+    def commits(self, since: str, until: str) -> tuple[Commit, ...]:
+        """Return the commits that `until` has and `since` has not, the newest first.
+
+        Raises UsageError where one of the two is not in this repository. A shallow clone may lack some of them.
+        """
+        for name in (since, until):
+            if not self._knows(name):
+                raise UsageError(
+                    f"the repository at {self._shell.folder} has no commit {name!r}",
+                    hint="git fetch --tags (git fetch --unshallow in a shallow clone)",
+                )
+        shown = self._ask(
+            "log -z --no-show-signature --no-color --no-decorate --no-notes --encoding=UTF-8 "
+            f"--format='%H%x00%aN%x00%ct%x00%s' {quote(f'{since}..{until}')} --"
+        )
+        fields = shown.removesuffix("\0").split("\0") if shown else []
+        return tuple(
+            Commit(sha=sha, author=author, date=datetime.fromtimestamp(int(seconds), UTC), subject=subject)
+            for sha, author, seconds, subject in zip(*[iter(fields)] * 4, strict=True)
+        )
+
+    def _knows(self, name: str) -> bool:
+        """Tell whether the repository holds the commit; a name that git would read as a flag is none."""
+        if not name or name.startswith("-"):
+            return False
+        arguments = f"rev-parse --verify --quiet {quote(name + '^{commit}')}"
+        result = self._run(arguments)
+        if result.exited not in (0, 1):
+            self._fail(arguments, result)
+        return result.exited == 0
+
     def _tag(self) -> str:
         lines: Sequence[str] = self._ask(
             "-c versionsort.suffix=- for-each-ref --points-at=HEAD --sort=-version:refname "
@@ -105,10 +157,14 @@ class Git:
         ).splitlines()
         return next((line.removeprefix("tag ") for line in lines if line.startswith("tag ")), "")
 
+    def _run(self, arguments: str) -> Result:
+        return self._shell.run(f"git {arguments}", env={"LC_ALL": "C"})
+
     def _ask(self, arguments: str) -> str:
-        result = self._shell.run(f"git {arguments}", env={"LC_ALL": "C"})
-        if result.ok:
-            return str(result.stdout)
+        result = self._run(arguments)
+        return str(result.stdout) if result.ok else self._fail(arguments, result)
+
+    def _fail(self, arguments: str, result: Result) -> NoReturn:
         where, said = self._shell.folder, result.stderr.strip()
         if result.exited == _NOT_FOUND:
             raise UsageError(f"git is not installed where the build runs ({where})", hint="install git there")

@@ -10,7 +10,7 @@ Times are aware datetimes in UTC. Nothing here knows AWS's dictionaries; `shipit
     verification.py   What instances report, and the verdict over them.
 """
 
-from shipit.models.build import Build, PublishedBuild, Revision, StoredJson, StoredObject
+from shipit.models.build import Build, Commit, PublishedBuild, Revision, StoredJson, StoredObject
 from shipit.models.deployment import (
     Cause,
     Deployment,
@@ -33,6 +33,7 @@ __all__ = [
     "Allowance",
     "Build",
     "Cause",
+    "Commit",
     "Deployment",
     "DeploymentStatus",
     "EventStatus",

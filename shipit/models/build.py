@@ -67,3 +67,13 @@ class PublishedBuild:
 
     build: Build
     revision: Revision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """Describe one commit: its sha in full, its author, when it was committed, and the first line of its message."""
+
+    sha: str
+    author: str
+    date: datetime
+    subject: str

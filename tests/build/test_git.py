@@ -126,6 +126,84 @@ def test_a_machine_without_git_says_so(root: Path) -> None:
         Git(_WithoutPath(Context(), str(root))).facts()
 
 
+def test_a_commit_is_an_ancestor_of_those_that_descend_from_it_and_of_itself(root: Path) -> None:
+    first = git(root, "rev-parse", "HEAD")
+    second = commit(root, {"app/b.py": "2"})
+    assert asked(root).is_ancestor(first, second) is True
+    assert asked(root).is_ancestor(first, first) is True
+    assert asked(root).is_ancestor(second, first) is False
+
+
+def test_of_two_branches_neither_is_an_ancestor(root: Path) -> None:
+    git(root, "checkout", "-q", "-b", "other")
+    theirs = commit(root, {"app/b.py": "2"})
+    git(root, "checkout", "-q", "main")
+    ours = commit(root, {"app/c.py": "3"})
+    assert asked(root).is_ancestor(ours, theirs) is False
+    assert asked(root).is_ancestor(theirs, ours) is False
+
+
+@pytest.mark.parametrize(
+    "strange", ["f" * 40, "", "nonsense", "--all", "-h", "HEAD; touch /tmp/x", "HEAD:app/main.py"]
+)
+def test_a_commit_that_is_not_here_is_no_answer_and_no_error(root: Path, strange: str) -> None:
+    head = git(root, "rev-parse", "HEAD")
+    assert asked(root).is_ancestor(strange, head) is None
+    assert asked(root).is_ancestor(head, strange) is None
+    with pytest.raises(UsageError, match="has no commit"):
+        asked(root).commits(strange, "HEAD")
+
+
+def test_a_shallow_clone_that_sees_no_line_between_two_commits_does_not_deny_that_there_is_one(
+    root: Path, tmp_path: Path
+) -> None:
+    first = git(root, "rev-parse", "HEAD")
+    git(root, "branch", "old")
+    commit(root, {"app/b.py": "2"})
+    last = commit(root, {"app/c.py": "3"})
+    git(tmp_path, "clone", "-q", "--depth=1", "--no-single-branch", f"file://{root}", "shallow")
+    shallow = asked(tmp_path / "shallow")
+    assert shallow.is_ancestor(first, last) is None
+    assert shallow.is_ancestor(last, last) is True
+
+
+def test_the_question_of_ancestry_outside_a_repository_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not in a git repository"):
+        asked(tmp_path).is_ancestor("HEAD", "HEAD")
+
+
+def test_the_commits_between_two_come_newest_first_with_their_authors(root: Path) -> None:
+    first = git(root, "rev-parse", "HEAD")
+    second = commit(root, {"app/b.py": "2"})
+    (root / "app/c.py").write_text("3")
+    git(root, "add", "--all")
+    git(root, "commit", "-q", "--author=Ünal O'Neil <u@example.com>", "-m", "Mend 'it': 100 % | \x1b[31m\n\nMore")
+    third = git(root, "rev-parse", "HEAD")
+    found = asked(root).commits(first, "HEAD")
+    assert [c.sha for c in found] == [third, second]
+    assert found[0].author == "Ünal O'Neil"
+    assert found[0].subject == "Mend 'it': 100 % | \x1b[31m"
+    assert found[1].date.isoformat() == "2026-03-01T10:30:00+00:00"
+    assert asked(root).commits("HEAD", first) == ()
+    assert asked(root).commits(first, first) == ()
+
+
+def test_an_empty_subject_and_the_user_s_settings_do_not_shift_the_fields(root: Path) -> None:
+    first = git(root, "rev-parse", "HEAD")
+    git(root, "commit", "-q", "--allow-empty", "--allow-empty-message", "-m", "")
+    git(root, "commit", "-q", "--allow-empty", "-m", "last")
+    for name, value in {
+        "log.showSignature": "true",
+        "log.decorate": "full",
+        "color.ui": "always",
+        "format.pretty": "fuller",
+        "i18n.logOutputEncoding": "latin1",
+        "log.date": "relative",
+    }.items():
+        git(root, "config", name, value)
+    assert [c.subject for c in asked(root).commits(first, "HEAD")] == ["last", ""]
+
+
 class _WithoutPath(Shell):
     def run(self, script, *, env=None):  # type: ignore[no-untyped-def]
         return super().run(f"PATH=/nonexistent; {script}", env=env)
