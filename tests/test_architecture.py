@@ -27,6 +27,9 @@ VERBS: dict[str, set[str]] = {
     "ledger": set(),
     "lock": set(),
     "order": set(),
+    "history": set(),
+    "estimate": set(),
+    "status": set(),
 }
 #: yaml is not among them: Invoke imports it by itself.
 HEAVY = ("boto3", "botocore", "rich", "fabric", "pydantic", "isal", "moto", "duckdb", "sqlglot")

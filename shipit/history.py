@@ -1,0 +1,59 @@
+"""Read what past rollouts say: which build to go back to, and the rows of `inv history`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from shipit.models import Outcome, RolloutRecord
+from shipit.wording import duration, moment
+
+
+def previous_good(records: Iterable[RolloutRecord], running: str) -> RolloutRecord | None:
+    """Return the newest rollout that ended good, of another build than `running`; None where there is none.
+
+    A build that was undone is no place to go back to, unless it was brought again later and that ended good. Rollouts
+    of the whole fleet come before those that left groups out: the build of a trial is not the fleet's.
+    """
+    partial: RolloutRecord | None = None
+    undone: set[str] = set()
+    for record in newest_first(records):
+        if record.undone_by or record.outcome is Outcome.ROLLED_BACK:
+            undone.add(record.build)
+        elif record.outcome.good and record.build != running and record.build not in undone:
+            if not record.excluded:
+                return record
+            partial = partial or record
+    return partial
+
+
+def rows(records: Iterable[RolloutRecord]) -> list[dict[str, str]]:
+    """Return a row for each rollout, the newest first."""
+    return [_row(record) for record in newest_first(records)]
+
+
+def newest_first(records: Iterable[RolloutRecord]) -> list[RolloutRecord]:
+    """Return the records by when they started, then by id, the newest first."""
+    return sorted(records, key=lambda r: (r.started_at, r.id), reverse=True)
+
+
+def _row(record: RolloutRecord) -> dict[str, str]:
+    well = sum(g.phase.ended and not g.phase.bad for g in record.groups.values())
+    return {
+        "id": record.id,
+        "when": moment(record.started_at),
+        "by": record.by,
+        "build": record.build,
+        "outcome": record.outcome.value,
+        "groups": f"{well} of {len(record.groups)}",
+        "duration": "-" if record.seconds is None else duration(record.seconds),
+        "note": "; ".join(_notes(record)),
+    }
+
+
+def _notes(record: RolloutRecord) -> list[str]:
+    notes = [f"undoes {record.undoes}"] if record.undoes else []
+    if record.undone_by:
+        notes.append(f"undone by {record.undone_by}")
+    if record.excluded:
+        notes.append(f"left out {len(record.excluded)}")
+    return [*notes, record.why] if record.why else notes
