@@ -1,0 +1,435 @@
+"""A notification says what it should and nothing secret, and whatever becomes of it the rollout goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shipit.errors import UsageError
+from shipit.events import Event, Notice
+from shipit.notify import CommandEnded, Message, Moment, body_of, check_webhook, http_post, notify, run_command
+
+SECRET = "T0000/B0000/s3cr3tt0k3n"
+HOOK = f"https://hooks.example.com/services/{SECRET}"
+DONE = Message(
+    event=Moment.SUCCESS,
+    env="production",
+    build="v2",
+    rollout="r1",
+    by="ann@laptop",
+    why="the importer",
+    outcome="converged",
+    exit_code=0,
+    message="all 50 groups run v2",
+    groups=50,
+    seconds=312.4,
+)
+
+
+@dataclass
+class FakePost:
+    """Answers by a list of statuses or errors, 200 when it is used up."""
+
+    answers: list[int | Exception] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+
+    def __call__(self, url: str, body: bytes) -> int:
+        self.bodies.append(body)
+        answer = self.answers.pop(0) if self.answers else 200
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@dataclass
+class FakeRun:
+    """Ends as told, and keeps what it was given."""
+
+    exit_code: int = 0
+    tail: str = ""
+    refuse: Exception | None = None
+    calls: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+    def __call__(self, command: str, env: Mapping[str, str]) -> CommandEnded:
+        self.calls.append((command, dict(env)))
+        if self.refuse:
+            raise self.refuse
+        return CommandEnded(exit_code=self.exit_code, tail=self.tail)
+
+
+def told(
+    message: Message = DONE,
+    *,
+    webhook: str = "",
+    template: str = "",
+    command: str = "",
+    post: FakePost | None = None,
+    run: FakeRun | None = None,
+) -> tuple[list[str], list[float]]:
+    """Notify, and return the warnings and the pauses."""
+    events: list[Event] = []
+    pauses: list[float] = []
+    notify(
+        message,
+        webhook=webhook,
+        template=template,
+        command=command,
+        post=post or FakePost(),
+        run=run or FakeRun(),
+        listen=events.append,
+        sleep=pauses.append,
+    )
+    assert all(isinstance(e, Notice) and e.warning for e in events)
+    return [e.text for e in events if isinstance(e, Notice)], pauses
+
+
+def test_without_a_webhook_and_a_command_nothing_happens() -> None:
+    post, run = FakePost(), FakeRun()
+    assert told(post=post, run=run) == ([], [])
+    assert (post.bodies, run.calls) == ([], [])
+
+
+def test_the_default_is_what_slack_takes() -> None:
+    post = FakePost()
+    assert told(webhook=HOOK, post=post) == ([], [])
+    assert [json.loads(b) for b in post.bodies] == [
+        {"text": "✓ production: all 50 groups run v2 (build v2, rollout r1, by ann@laptop, the importer)"}
+    ]
+
+
+def test_the_default_lets_nobody_call_a_whole_channel() -> None:
+    text = json.loads(body_of("", replace(DONE, by="<!channel> & co")))["text"]
+    assert "by &lt;!channel&gt; &amp; co" in text
+
+
+def test_a_template_of_one_s_own_is_filled_inside_its_strings_at_any_depth() -> None:
+    template = '{"a": ["${build} to ${env}", {"b": "${exit_code}|${seconds}|${groups}"}], "c": 1, "$": "$5"}'
+    assert json.loads(body_of(template, DONE)) == {
+        "a": ["v2 to production", {"b": "0|312|50"}],
+        "c": 1,
+        "$": "$5",
+    }
+
+
+def test_at_the_start_what_is_not_known_yet_is_empty() -> None:
+    start = replace(DONE, event=Moment.START, exit_code=None, seconds=None, outcome="")
+    template = '["${event}", "${exit_code}", "${seconds}", "${outcome}"]'
+    assert json.loads(body_of(template, start)) == ["start", "", "", ""]
+
+
+@given(st.text(), st.text())
+def test_no_text_breaks_out_of_its_string(build: str, by: str) -> None:
+    filled = json.loads(body_of('{"b": "<${build}>", "by": "${by}"}', replace(DONE, build=build, by=by)))
+    assert filled == {"b": f"<{build}>", "by": by}
+
+
+def test_a_value_that_looks_like_a_placeholder_is_not_filled_again() -> None:
+    assert json.loads(body_of('["${by}"]', replace(DONE, by='${env}", "x": "'))) == ['${env}", "x": "']
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ('{"seconds": ${seconds}}', "is not JSON"),
+        ("{", "is not JSON"),
+        ('{"text": "${biuld}"}', r"names \$\{biuld\}, which is not there: event, env, build"),
+        ('{"text": "${}"}', "names"),
+    ],
+)
+def test_a_wrong_template_is_refused_when_checked_and_a_warning_when_used(template: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        body_of(template, DONE)
+    post = FakePost()
+    warnings, _ = told(webhook=HOOK, template=template, post=post)
+    assert len(warnings) == 1
+    assert post.bodies == []
+
+
+@pytest.mark.parametrize("passing", [OSError("x"), TimeoutError(), 500, 503, 429])
+def test_what_may_pass_is_tried_once_more(passing: int | Exception) -> None:
+    post = FakePost([passing])
+    assert told(webhook=HOOK, post=post) == ([], [1.0])
+    assert len(post.bodies) == 2
+
+
+def test_it_is_tried_no_third_time() -> None:
+    post = FakePost([500, 502, 200])
+    warnings, _ = told(webhook=HOOK, post=post)
+    assert warnings == ["the webhook for success failed, the rollout goes on: it answered 502"]
+    assert len(post.bodies) == 2
+
+
+@pytest.mark.parametrize("status", [302, 400, 403, 404, 410])
+def test_a_refusal_is_final(status: int) -> None:
+    post = FakePost([status])
+    warnings, pauses = told(webhook=HOOK, post=post)
+    assert warnings == [f"the webhook for success failed, the rollout goes on: it answered {status}"]
+    assert (len(post.bodies), pauses) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://x/s3cr3tt0k3n",
+        "hooks.example.com/s3cr3tt0k3n",
+        "https://",
+        "http://[::1",
+        "data:,s3cr3t",
+        "https://x/s3cr3tt0k3n\n",
+        "https://x/s3cr3tt0k3n y",
+        "https://ü.example/s3cr3tt0k3n",
+    ],
+)
+def test_a_url_that_is_not_http_is_refused_without_being_repeated(url: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        check_webhook(url)
+    assert "s3cr3t" not in str(refused.value)
+    post = FakePost()
+    warnings, _ = told(webhook=url, post=post)
+    assert warnings == [
+        "the webhook for success failed, the rollout goes on: the webhook's URL is not one of http or https"
+    ]
+    assert post.bodies == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(f"cannot reach {HOOK}"),
+        OSError(5, f"cannot reach /services/{SECRET}"),
+        ValueError(f"URL can't contain {HOOK!r}"),
+        RuntimeError(HOOK),
+        UsageError(f"{HOOK} is odd"),
+    ],
+)
+def test_no_warning_holds_the_webhook_whatever_is_raised(error: Exception) -> None:
+    warnings, _ = told(webhook=HOOK, post=FakePost([error, error]))
+    assert len(warnings) == 1
+    assert "s3cr3t" not in warnings[0]
+
+
+def test_a_failing_command_is_a_warning_with_its_last_line_and_no_url() -> None:
+    run = FakeRun(exit_code=7, tail=f"trying\ncurl: (6) cannot reach {HOOK} or http://u:p@other/x\n\n")
+    warnings, _ = told(webhook="", command="x", run=run)
+    assert warnings == [
+        "the command hook for success failed, the rollout goes on: it exited 7: curl: (6) cannot reach <url> or <url>"
+    ]
+
+
+def test_a_failing_webhook_does_not_keep_the_command_from_running_nor_the_other_way_round() -> None:
+    post, run = FakePost([404]), FakeRun(refuse=OSError(12, "Cannot allocate memory"))
+    warnings, _ = told(webhook=HOOK, command="x", post=post, run=run)
+    assert [w.partition(": ")[2] for w in warnings] == ["it answered 404", "Cannot allocate memory"]
+    assert len(run.calls) == 1
+
+
+def test_ctrl_c_is_not_a_failed_notification() -> None:
+    class Interrupting(FakeRun):
+        def __call__(self, command: str, env: Mapping[str, str]) -> CommandEnded:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        told(command="x", run=Interrupting())
+
+
+def test_a_command_is_given_all_of_it_in_its_environment() -> None:
+    run = FakeRun()
+    told(command="tell", run=run)
+    assert run.calls == [
+        (
+            "tell",
+            {
+                "SHIPIT_HOOK_EVENT": "success",
+                "SHIPIT_HOOK_ENV": "production",
+                "SHIPIT_HOOK_BUILD": "v2",
+                "SHIPIT_HOOK_ROLLOUT": "r1",
+                "SHIPIT_HOOK_BY": "ann@laptop",
+                "SHIPIT_HOOK_WHY": "the importer",
+                "SHIPIT_HOOK_OUTCOME": "converged",
+                "SHIPIT_HOOK_EXIT_CODE": "0",
+                "SHIPIT_HOOK_MESSAGE": "all 50 groups run v2",
+                "SHIPIT_HOOK_GROUPS": "50",
+                "SHIPIT_HOOK_SECONDS": "312",
+            },
+        )
+    ]
+
+
+# --- real commands -------------------------------------------------------------------------------------------------
+
+
+def really(message: Message, command: str) -> list[str]:
+    events: list[Event] = []
+    notify(message, webhook="", template="", command=command, run=run_command, post=http_post, listen=events.append)
+    return [e.text for e in events if isinstance(e, Notice)]
+
+
+def test_a_real_command_reads_hostile_values_as_text(tmp_path: Path) -> None:
+    hostile = "$(touch pwned) `touch pwned` \"'; touch pwned\nline\0two\ud800 ü"
+    command = f"cd {tmp_path} && printf '%s' \"$SHIPIT_HOOK_BY\" > by"
+    assert really(replace(DONE, by=hostile), command) == []
+    assert (tmp_path / "by").read_text() == "$(touch pwned) `touch pwned` \"'; touch pwned\nlinetwo? ü"
+    assert [p.name for p in tmp_path.iterdir()] == ["by"]
+
+
+def test_a_real_command_has_our_environment_too_and_nothing_on_stdin() -> None:
+    assert run_command('test "$PATH" = "$WANTED" && ! read line', {"WANTED": os.environ["PATH"]}).exit_code == 0
+
+
+def test_a_real_command_s_output_stays_out_of_ours_and_its_end_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    command = "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; echo 'no route' >&2; exit 3"
+    assert really(DONE, command) == [
+        "the command hook for success failed, the rollout goes on: it exited 3: no route"
+    ]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_command_that_is_not_there_is_a_warning() -> None:
+    assert "it exited 127" in really(DONE, "no-such-command-of-shipit")[0]
+
+
+def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+    with pytest.raises(TimeoutError):
+        run_command(f"sleep 600 & echo $! > {tmp_path}/pid; wait", {}, timeout=0.5)
+    child = int((tmp_path / "pid").read_text())
+    for _ in range(200):
+        if not _lives(child):
+            break
+        time.sleep(0.05)
+    assert not _lives(child)
+
+
+def test_a_command_that_leaves_a_child_on_its_output_is_not_waited_for(tmp_path: Path) -> None:
+    assert run_command(f"sleep 600 & echo $! > {tmp_path}/pid", {}, timeout=30).exit_code == 0
+    child = int((tmp_path / "pid").read_text())
+    assert _lives(child)
+    os.kill(child, 9)
+
+
+def _lives(pid: int) -> bool:
+    """Tell whether the process runs; one that nobody has reaped yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+# --- a real server -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Seen:
+    """What a server was sent, and what it answers next; `hang` holds the answer back until it is set."""
+
+    port: int = 0
+    answers: list[int] = field(default_factory=list)
+    requests: list[tuple[str, str, str, bytes]] = field(default_factory=list)
+    hang: threading.Event | None = None
+
+
+@contextmanager
+def served(*answers: int, hang: threading.Event | None = None) -> Iterator[Seen]:
+    seen = Seen(answers=list(answers), hang=hang)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            seen.requests.append((self.command, self.path, self.headers["Content-Type"], body))
+            if seen.hang:
+                seen.hang.wait(60)
+            status = seen.answers.pop(0) if seen.answers else 200
+            if status == 0:
+                self.connection.close()
+                return
+            self.send_response(status)
+            if status == 302:
+                self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_POST
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    seen.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield seen
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def posted(seen: Seen, message: Message = DONE) -> list[str]:
+    events: list[Event] = []
+    notify(
+        message,
+        webhook=f"http://127.0.0.1:{seen.port}/services/{SECRET}?x=1",
+        template="",
+        command="",
+        run=run_command,
+        post=http_post,
+        listen=events.append,
+        sleep=lambda seconds: None,
+    )
+    return [e.text for e in events if isinstance(e, Notice)]
+
+
+def test_a_real_server_gets_one_post_of_json() -> None:
+    with served(204) as seen:
+        assert posted(seen, replace(DONE, by='O\'Neil "x" ü')) == []
+    [(method, path, kind, body)] = seen.requests
+    assert (method, path, kind) == ("POST", f"/services/{SECRET}?x=1", "application/json; charset=utf-8")
+    assert 'by O\'Neil "x" ü' in json.loads(body)["text"]
+
+
+def test_a_real_server_that_fails_once_is_asked_again() -> None:
+    with served(503, 200) as seen:
+        assert posted(seen) == []
+    assert len(seen.requests) == 2
+
+
+def test_a_redirect_is_not_followed_and_not_taken_for_success() -> None:
+    with served(302) as seen:
+        assert posted(seen) == ["the webhook for success failed, the rollout goes on: it answered 302"]
+    assert len(seen.requests) == 1
+
+
+def test_a_server_that_hangs_up_without_an_answer_is_a_warning_without_the_url() -> None:
+    with served(0, 0) as seen:
+        [warning] = posted(seen)
+    assert len(seen.requests) == 2
+    assert "s3cr3t" not in warning
+    assert "127.0.0.1" not in warning
+
+
+def test_nobody_at_the_door_is_a_warning_without_the_url() -> None:
+    with served() as seen:
+        pass
+    assert posted(seen) == ["the webhook for success failed, the rollout goes on: Connection refused"]
+
+
+def test_a_server_that_never_answers_is_given_up() -> None:
+    hang = threading.Event()
+    with served(hang=hang) as seen:
+        try:
+            with pytest.raises(TimeoutError):
+                http_post(f"http://127.0.0.1:{seen.port}/", b"{}", timeout=0.3)
+        finally:
+            hang.set()
