@@ -13,6 +13,18 @@ if TYPE_CHECKING:
 
 _BUILD = "a published build; default: build and publish HEAD"
 _ONLY = "queues by wildcard, with commas: 'email-*,reports'"
+_ROLLOUT = "a rollout's id; default: the last one"
+_WAY = {
+    "why": "a few words for the lock, the record and the notifications",
+    "verify": "check that every instance runs the build, after each wave and at the end",
+    "timeout": "stop watching after this long: 90s, 10m; the deployments go on",
+    "lock_wait": "wait this long for another rollout to end: 10m",
+    "on_busy": "a group that another deployment holds: wait, stop it, skip the group, fail",
+    "on_failure": "once more failed than may: stop, continue, rollback",
+    "promote": "between waves: auto, or manual (inv promote)",
+    "ignore_stop_failures": "let the installed build's ApplicationStop fail",
+    "yes": "confirm in advance, as a CI job must",
+}
 
 
 @command(on="run the build commands on this machine over SSH, as [user@]host[:port], and bring their files back")
@@ -33,69 +45,256 @@ def version(tool: Tool) -> None:
     tool.display.text(tool.head().version)
 
 
-@command(build=_BUILD, only=_ONLY)
-def plan(tool: Tool, build: str = "", only: str = "") -> None:
+@command(build=_BUILD, only=_ONLY, allow_older="go back where a group runs a newer build")
+def plan(tool: Tool, build: str = "", only: str = "", allow_older: bool = False) -> None:
     """Show what a deploy would do to each group, and why."""
-    from shipit import flows
+    from shipit.flows import deploy as flow
 
-    flows.plan(tool, build, only)
+    flow.plan(tool, flow.Wish(build=build, only=only, allow_older=allow_older))
 
 
 @command(
     build=_BUILD,
     only=_ONLY,
     dry_run="print the plan and stop",
-    verify="check at the end that every instance runs the build",
-    timeout="stop watching after this long: 90s, 10m; the deployments go on",
+    resume="carry on the last rollout, whose process is gone",
+    allow_older="go back where a group runs a newer build",
+    **_WAY,
 )
 def deploy(
-    tool: Tool, build: str = "", only: str = "", dry_run: bool = False, verify: bool = True, timeout: str = ""
+    tool: Tool,
+    build: str = "",
+    only: str = "",
+    dry_run: bool = False,
+    resume: bool = False,
+    allow_older: bool = False,
+    why: str = "",
+    verify: bool = True,
+    timeout: str = "",
+    lock_wait: str = "",
+    on_busy: str = "",
+    on_failure: str = "",
+    promote: str = "",
+    ignore_stop_failures: bool = False,
+    yes: bool = False,
 ) -> None:
     """Bring a build to every group in parallel, watch it, and prove that it runs."""
-    from shipit import flows
+    from shipit.flows import deploy as flow
 
-    flows.deploy(tool, build=build, only=only, dry_run=dry_run, verify=verify, timeout=timeout)
+    wish = flow.Wish(
+        build=build,
+        only=only,
+        allow_older=allow_older,
+        why=why,
+        verify=verify,
+        timeout=timeout,
+        lock_wait=lock_wait,
+        on_busy=on_busy,
+        on_failure=on_failure,
+        promote=promote,
+        ignore_stop_failures=ignore_stop_failures,
+        yes=yes,
+    )
+    if resume:
+        flow.resume(tool, "", wish)
+    else:
+        flow.deploy(tool, wish, dry_run=dry_run)
 
 
-@command(rollout="a rollout's id; default: the last one")
+@command(
+    positional=("build",),
+    build="the build to go back to; default: the last good one before the fleet's",
+    only=_ONLY,
+    **{**_WAY, "ignore_stop_failures": "let the ApplicationStop of the build that is left fail"},
+)
+def rollback(
+    tool: Tool,
+    build: str = "",
+    only: str = "",
+    why: str = "",
+    verify: bool = True,
+    timeout: str = "",
+    lock_wait: str = "",
+    on_busy: str = "",
+    ignore_stop_failures: bool = True,
+    yes: bool = False,
+) -> None:
+    """Go back to an older build: the last good one, or one by name."""
+    from shipit.flows.deploy import Wish
+    from shipit.flows.rollback import rollback as flow
+
+    flow(
+        tool,
+        Wish(
+            build=build,
+            only=only,
+            why=why,
+            verify=verify,
+            timeout=timeout,
+            lock_wait=lock_wait,
+            on_busy=on_busy,
+            ignore_stop_failures=ignore_stop_failures,
+            yes=yes,
+        ),
+    )
+
+
+@command(only=_ONLY, **_WAY)
+def restart(
+    tool: Tool,
+    only: str = "",
+    why: str = "",
+    verify: bool = True,
+    timeout: str = "",
+    lock_wait: str = "",
+    yes: bool = False,
+) -> None:
+    """Start the workers anew on the build that they run."""
+    from shipit.flows import deploy as flow
+
+    flow.restart(
+        tool, flow.Wish(only=only, why=why, verify=verify, timeout=timeout, lock_wait=lock_wait, yes=yes)
+    )
+
+
+@command(positional=("rollout",), rollout=_ROLLOUT)
 def watch(tool: Tool, rollout: str = "") -> None:
     """Attach to a running rollout, from any machine."""
-    from shipit import flows
+    from shipit.flows import attend
 
-    flows.watch(tool, rollout)
+    attend.watch(tool, rollout)
+
+
+@command(positional=("rollout",), rollout=_ROLLOUT, rollback="take back what it brought", lock_wait=_WAY["lock_wait"])
+def stop(tool: Tool, rollout: str = "", rollback: bool = False, lock_wait: str = "") -> None:
+    """Stop a rollout: nothing more starts, and what runs is stopped."""
+    from shipit.flows import attend
+    from shipit.flows.deploy import Wish
+
+    attend.stop(tool, rollout, rollback=rollback, wish=Wish(lock_wait=lock_wait))
+
+
+@command(positional=("rollout",), rollout=_ROLLOUT)
+def promote(tool: Tool, rollout: str = "") -> None:
+    """Let the next wave of a waiting rollout start."""
+    from shipit.flows import attend
+
+    attend.promote(tool, rollout)
 
 
 @command(build="the build to expect; default: that of the last rollout", only=_ONLY, wait="keep looking: 90s, 10m")
 def verify_versions(tool: Tool, build: str = "", only: str = "", wait: str = "") -> None:
     """Check through Athena that every instance's running process reports the build."""
-    from shipit import flows
+    from shipit.flows import ask
 
-    flows.verify_versions(tool, build=build, only=only, wait=wait)
-
-
-@command()
-def start(tool: Tool) -> None:
-    """Start the embedded sandbox, an AWS on this machine."""
-    tool.sandbox_start()
-
-
-@command()
-def stop(tool: Tool) -> None:
-    """Stop the sandbox and every process it started."""
-    tool.sandbox_stop()
+    ask.verify_versions(tool, build=build, only=only, wait=wait)
 
 
 @command()
 def status(tool: Tool) -> None:
-    """Show whether the sandbox runs, where, and what is in it."""
-    tool.sandbox_status()
+    """Show what each group runs, and the drift in one line."""
+    from shipit.flows import ask
+
+    ask.status(tool)
+
+
+@command(count="how many")
+def history(tool: Tool, count: int = 20) -> None:
+    """List the last rollouts: who, when, which build, how they ended."""
+    from shipit.flows import ask
+
+    ask.history(tool, count)
+
+
+@command(build="a published build; default: HEAD")
+def diff(tool: Tool, build: str = "") -> None:
+    """Show the commits between what runs and HEAD, with their authors."""
+    from shipit.flows import ask
+
+    ask.diff(tool, build)
+
+
+@command(positional=("rollout",), rollout=_ROLLOUT, output="the file; default: shipit-ENV-ID.html")
+def report(tool: Tool, rollout: str = "", output: str = "") -> None:
+    """Write one HTML page of a rollout: its timeline, failures and proof."""
+    from shipit.flows import ask
+
+    ask.report(tool, rollout, output)
 
 
 @command()
-def reset(tool: Tool) -> None:
+def lock_status(tool: Tool) -> None:
+    """Show who has the lock of the environment."""
+    from shipit.flows import locks
+
+    locks.status(tool)
+
+
+@command(short={"message": "m"}, message="why: whoever is kept out reads it")
+def lock_acquire(tool: Tool, message: str = "") -> None:
+    """Lock the environment by hand, until it is released."""
+    from shipit.flows import locks
+
+    locks.acquire(tool, message)
+
+
+@command()
+def lock_release(tool: Tool) -> None:
+    """Free the lock, whoever has it."""
+    from shipit.flows import locks
+
+    locks.release(tool)
+
+
+@command()
+def sandbox_start(tool: Tool) -> None:
+    """Start the embedded sandbox, an AWS on this machine."""
+    tool.sandbox.start()
+
+
+@command()
+def sandbox_stop(tool: Tool) -> None:
+    """Stop the sandbox and every process it started."""
+    tool.sandbox.stop()
+
+
+@command()
+def sandbox_status(tool: Tool) -> None:
+    """Show whether the sandbox runs, where, and what is in it."""
+    tool.sandbox.status()
+
+
+@command()
+def sandbox_reset(tool: Tool) -> None:
     """Throw the sandbox's state away and start it anew."""
-    tool.sandbox_reset()
+    tool.sandbox.reset()
 
 
-namespace = Collection(version, build, publish, plan, deploy, watch, verify_versions)
-namespace.add_collection(Collection("sandbox", start, stop, status, reset))
+namespace = Collection(
+    version,
+    build,
+    publish,
+    plan,
+    deploy,
+    rollback,
+    restart,
+    watch,
+    stop,
+    promote,
+    verify_versions,
+    status,
+    history,
+    diff,
+    report,
+)
+_LOCK = Collection("lock")
+_LOCK.add_task(lock_status, name="status")
+_LOCK.add_task(lock_acquire, name="acquire")
+_LOCK.add_task(lock_release, name="release")
+namespace.add_collection(_LOCK)
+_SANDBOX = Collection("sandbox")
+_SANDBOX.add_task(sandbox_start, name="start")
+_SANDBOX.add_task(sandbox_stop, name="stop")
+_SANDBOX.add_task(sandbox_status, name="status")
+_SANDBOX.add_task(sandbox_reset, name="reset")
+namespace.add_collection(_SANDBOX)

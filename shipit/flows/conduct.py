@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from shipit.diagnose import cluster, explain, note
@@ -144,25 +143,28 @@ class Conductor:
         rollout = self._rollout
         of = len(self._made.waves)
         finished = False
+        proofs: Sequence[Verification] = ()
         try:
             for number in range(rollout.state.wave, of):
                 if rollout.run_wave(number, of):
                     raise self._still_running()
                 self._judge()
                 last = number + 1 == of
-                found = self._prove(frozenset(n for n, g in rollout.state.groups.items() if g.wave <= number), last)
-                self._mark_wave(number, proved=found is not None)
+                proofs = self._prove(frozenset(n for n, g in rollout.state.groups.items() if g.wave <= number), last)
+                self._mark_wave(number, proved=bool(proofs))
                 if not last:
                     self._pause(number, of)
             rollout.finish()
             finished = True
             if of == 0:
-                found = self._prove(frozenset(), last=True)
-            if self._manner.verify and found is not None:
+                proofs = self._prove(frozenset(), last=True)
+            for found in proofs:
                 self._tool.display(Verified(verification=found))
-                self._note_proof(found)
-                verdict(found)
+            if proofs:
+                self.scribe.keep(replace(self.scribe.record, proof=_proof(proofs)))
             self._judge(whole=True)
+            for found in proofs:
+                verdict(found)
         except Interrupted:
             raise
         except BaseException:
@@ -202,16 +204,28 @@ class Conductor:
 
     # -- proof ------------------------------------------------------------------------------------------------
 
-    def _prove(self, groups: frozenset[str], last: bool) -> Verification | None:
-        """Ask the instances of the groups, and at the end of all that should run the build; None where not asked.
+    def _prove(self, groups: frozenset[str], last: bool) -> Sequence[Verification]:
+        """Ask the instances of the groups, and at the end of all that should run the build; nothing where not asked.
 
-        Those that were launched in the middle and left on another build get it. Raises where a wave that is not the
+        Groups that go back to different builds are asked for each by itself. Raises where a wave that is not the
         last does not converge.
         """
         if not self._manner.verify:
-            return None
-        current = {p.group.name for p in self._made.groups if p.action is Action.CURRENT}
-        asked = groups | current if last else groups
+            return ()
+        builds: dict[str, set[str]] = {}
+        for planned in self._made.groups:
+            current = last and planned.action is Action.CURRENT
+            if current or planned.group.name in groups:
+                published = planned.published or self._made.published
+                builds.setdefault(published.build.version, set()).add(planned.group.name)
+        proofs = [self._ask(build, frozenset(names)) for build, names in builds.items()]
+        if not last:
+            for found in proofs:
+                verdict(found)
+        return proofs
+
+    def _ask(self, build: str, asked: frozenset[str]) -> Verification:
+        """Look until the groups are on the build; instances that came in the middle and run another get it, too."""
         grace = self._tool.settings.reports.grace
         deadline = self._tool.clock.now().timestamp() + grace
         while True:
@@ -219,7 +233,7 @@ class Conductor:
             self._behind = frozenset()
             left = max(0.0, deadline - self._tool.clock.now().timestamp())
             found = self._tool.look(
-                self._made.published.build.version,
+                build,
                 asked,
                 wait=left,
                 stop_when=self._left_behind,
@@ -227,11 +241,8 @@ class Conductor:
                     replace(event, final=False) if isinstance(event, Verified) else event
                 ),
             )
-            if found.converged or not self._behind or not self._repair(found):
-                break
-        if not last:
-            verdict(found)
-        return found
+            if found.converged or not self._behind or not self._repair():
+                return found
 
     def _left_behind(self, found: Verification) -> bool:
         """Tell whether the same groups as at the last look have instances that say they run another build.
@@ -252,23 +263,12 @@ class Conductor:
         self._behind = frozenset(names)
         return bool(again)
 
-    def _repair(self, found: Verification) -> bool:
+    def _repair(self) -> bool:
         if not self._rollout.again(self._behind, "instances that came in the middle run another build"):
             return False
         if self._rollout.watch():
             raise self._still_running()
         return True
-
-    def _note_proof(self, found: Verification) -> None:
-        states = {state.value: count for state in NodeState if (count := found.count(state))}
-        proof = Proof(
-            states=states,
-            counted=found.counted,
-            converged=found.converged,
-            query_id=found.cost.query_id,
-            at=found.at,
-        )
-        self.scribe.keep(replace(self.scribe.record, proof=proof))
 
     # -- waves ------------------------------------------------------------------------------------------------
 
@@ -339,6 +339,17 @@ class Conductor:
                 seconds=record.seconds or 0.0,
             )
         )
+
+
+def _proof(found: Sequence[Verification]) -> Proof:
+    counts = {state.value: sum(f.count(state) for f in found) for state in NodeState}
+    return Proof(
+        states={state: count for state, count in counts.items() if count},
+        counted=sum(f.counted for f in found),
+        converged=all(f.converged for f in found),
+        query_id=", ".join(f.cost.query_id for f in found),
+        at=found[-1].at,
+    )
 
 
 def _outcome(ended: ShipitError | None, *, proved: bool, stopped: bool) -> Outcome:

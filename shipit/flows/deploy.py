@@ -1,200 +1,250 @@
-"""What each command does, step by step: the verbs in their order, over the parts that the wiring made."""
+"""Bring a build to the fleet: plan it, lead it, or carry on one whose process is gone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from shipit.errors import BusyError, DriftError, PreflightError, ShipitError, StillRunning, UsageError
+from shipit.errors import DriftError, Interrupted, PreflightError, ShipitError, UsageError
 from shipit.events import Notice
-from shipit.ledger import RolloutRecord, new_id
-from shipit.models import Action, Fleet, Phase, PublishedBuild, RolloutPlan
-from shipit.plan import make_plan, patterns, select
-from shipit.rollout import RolloutResult, roll_out
-from shipit.settings import parse_duration
+from shipit.flows import undo
+from shipit.flows.conduct import Conductor, Manner, policy_of
+from shipit.flows.prepare import one_of, prepare, refuse, refuse_busy, seconds
+from shipit.lock import Claim, Held
+from shipit.models import Action, Outcome, PlannedGroup, RolloutPlan, RolloutRecord
+from shipit.rollout import begin, entries, excluded, restore
 from shipit.wiring import Tool
+from shipit.wiring.person import author, confirm
 
 
-def plan(tool: Tool, build: str, only: str) -> RolloutPlan:
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """Hold the flags of a command that starts a rollout, as typed."""
+
+    build: str = ""
+    only: str = ""
+    why: str = ""
+    verify: bool = True
+    timeout: str = ""
+    lock_wait: str = ""
+    on_busy: str = ""
+    on_failure: str = ""
+    promote: str = ""
+    allow_older: bool = False
+    ignore_stop_failures: bool = False
+    yes: bool = False
+
+
+def plan(tool: Tool, wish: Wish) -> RolloutPlan:
     """Make and print the plan for a published build, or for what a build of HEAD would be called; write nothing."""
-    made = _plan(tool, tool.builds.get(build) if build else tool.builds.prospective(tool.head()), only)
+    published = tool.builds.get(wish.build) if wish.build else tool.builds.prospective(tool.head())
+    made = prepare(tool, published, only=wish.only, allow_older=wish.allow_older, on_busy=wish.on_busy)
     tool.display.plan(made)
     return made
 
 
-def deploy(tool: Tool, *, build: str, only: str, dry_run: bool, verify: bool, timeout: str) -> None:
-    """Build and publish unless `build` names a published one, then plan, roll out and verify.
+def deploy(tool: Tool, wish: Wish, *, dry_run: bool) -> None:
+    """Build and publish unless a published build is named, then plan, roll out and verify.
 
     Returns only when the fleet is converged; each other end is an error with its exit code.
     """
-    limit = _seconds("--timeout", timeout) or tool.settings.rollout.timeout
+    tool = by_flags(tool, wish)
     if dry_run:
-        plan(tool, build, only)
+        plan(tool, wish)
         return
-    made = _plan(tool, tool.builds.get(build) if build else tool.publish(*tool.build()), only)
-    tool.display.plan(made)
-    if made.to_deploy:
-        _conclude(_start(tool, made, limit))
-    _mind_the_rest(tool, made)
-    if verify:
-        groups = frozenset(p.group.name for p in made.groups if p.action in (Action.DEPLOY, Action.CURRENT))
-        tool.verify(made.published.build.version, groups, wait=tool.settings.reports.grace)
+    published = tool.builds.get(wish.build) if wish.build else tool.publish(*tool.build())
+    if tool.settings.protected and not wish.yes:
+        _ask(tool, replace(wish, build=published.build.version))
+    record_id = ""
+    with locked(tool, wish, build=published.build.version) as held:
+        made = prepare(tool, published, only=wish.only, allow_older=wish.allow_older)
+        tool.display.plan(made)
+        refuse(made)
+        if tool.settings.rollout.on_busy == "fail":
+            refuse_busy(made)
+        record_id = made.id
+        launch(tool, made, held, wish)
+    _mind_the_rest(tool, made, record_id)
 
 
-def watch(tool: Tool, rollout_id: str) -> None:
-    """Attach to a rollout and end as the deploy that started it would have."""
-    record = tool.ledger.read(rollout_id) if rollout_id else tool.ledger.latest()
-    if record is None:
-        raise UsageError(f"no rollout of {tool.settings.env} is known", hint="start one: inv deploy")
-    started = {name: deployment for name, deployment in record.groups.items() if deployment}
-    fleet = tool.fleet.read()
-    made = make_plan(
-        Fleet(
-            groups=tuple(replace(g, last_attempt=None, last_success=None) for g in fleet.groups if g.name in started)
-        ),
-        tool.builds.get(record.build),
-        rollout_id=record.id,
-        env=record.env,
-        deployment_config=tool.settings.rollout.deployment_config,
-        prefix=tool.settings.prefix,
-    )
-    result = _roll(tool, made, tool.settings.rollout.timeout, _description(record), started=started, note={})
-    _conclude(result)
-    if never := sorted(set(record.groups) - set(started)):
-        raise DriftError(
-            f"{len(never)} groups of rollout {record.id} were never started: {', '.join(never[:5])}",
-            hint=f"inv deploy --build {record.build}",
-        )
-
-
-def verify_versions(tool: Tool, *, build: str, only: str, wait: str) -> None:
-    """Check that every instance reports the build, by default that of the env's last rollout and its groups."""
-    seconds = _seconds("--wait", wait)
-    excluded: Sequence[str] = ()
-    if not build:
-        record = tool.ledger.latest()
-        if record is None:
-            raise UsageError(
-                f"no rollout of {tool.settings.env} is known, so no build is expected", hint="name one with --build"
-            )
-        build, excluded = record.build, record.excluded
-        tool.display(Notice(text=f"expecting {build}, of rollout {record.id} by {record.by}"))
-    chosen = select(tool.fleet.read(), patterns(only))
-    if not only and excluded:
-        chosen -= frozenset(excluded)
-        tool.display(Notice(text=f"{len(excluded)} groups that this rollout left out on purpose are not checked"))
-    tool.verify(build, chosen, wait=seconds)
-
-
-def _plan(tool: Tool, published: PublishedBuild, only: str) -> RolloutPlan:
-    return make_plan(
-        tool.fleet.read(),
-        published,
-        rollout_id=new_id(datetime.now(UTC)),
-        env=tool.settings.env,
-        deployment_config=tool.settings.rollout.deployment_config,
-        prefix=tool.settings.prefix,
-        only=patterns(only),
-    )
-
-
-def _start(tool: Tool, made: RolloutPlan, limit: float) -> RolloutResult:
+def launch(tool: Tool, made: RolloutPlan, held: Held, wish: Wish, *, undoes: str = "") -> None:
+    """Lead a new rollout of the plan, and take it back where it fails and the policy says so."""
     record = RolloutRecord(
         id=made.id,
         env=made.env,
         build=made.published.build.version,
-        by=tool.author,
+        by=author(),
+        why=wish.why,
         started_at=datetime.now(UTC),
-        groups={p.group.name: "" for p in made.to_deploy},
-        excluded=tuple(p.group.name for p in made.groups if p.action is Action.EXCLUDED),
+        groups=entries(made),
+        excluded=excluded(made),
+        undoes=undoes,
     )
-    tool.ledger.write(record)
-    started: dict[str, str] = {}
-    outcome = "interrupted"
+    conductor = Conductor(tool, made, begin(made, policy_of(tool)), record, held, manner_of(tool, wish))
+    _lead(tool, conductor, held, wish)
+
+
+def resume(tool: Tool, rollout: str, wish: Wish) -> None:
+    """Carry on a rollout whose process is gone, by its record and by what CodeDeploy knows beyond it."""
+    tool = by_flags(tool, wish)
+    record = tool.ledger.read(rollout) if rollout else tool.ledger.latest()
+    if record is None:
+        raise UsageError(f"no rollout of {tool.settings.env} is known", hint="start one: inv deploy")
+    if not record.outcome.resumable:
+        raise UsageError(
+            f"rollout {record.id} is over: {record.outcome}",
+            hint=f"inv deploy --build {record.build} starts what is not on its build",
+        )
+    with locked(tool, wish, build=record.build, rollout=record.id) as held:
+        record = tool.ledger.read(record.id)  # as its last owner left it
+        made = plan_of(tool, record)
+        last = tool.codedeploy.last_attempts(list(record.groups))
+        state = restore(record, made, last, policy_of(tool))
+        moving = sum(not g.phase.ended for g in state.groups.values())
+        tool.display(Notice(text=f"carrying on rollout {record.id} of {record.build}: {moving} groups are left"))
+        record = replace(record, outcome=Outcome.RUNNING, ended_at=None)
+        if tool.ledger.orders(record.id).get("stop"):
+            raise PreflightError(
+                f"rollout {record.id} was stopped", hint=f"inv deploy --build {record.build} starts another"
+            )
+        # A rollback that is carried on goes on ignoring the stop hooks of the build that it leaves.
+        lenient = replace(wish, ignore_stop_failures=wish.ignore_stop_failures or bool(record.undoes))
+        _lead(tool, Conductor(tool, made, state, record, held, manner_of(tool, lenient)), held, wish)
+    undo.mark_undone(tool, record)
+
+
+def plan_of(tool: Tool, record: RolloutRecord) -> RolloutPlan:
+    """Return the plan that a record was made from: its groups as they are now, in its waves.
+
+    A group that is gone meanwhile is left out.
+    """
+    groups = {g.name: g for g in tool.fleet.read().groups}
+    published = tool.builds.get(record.build)
+    planned = []
+    for name, entry in record.groups.items():
+        if name not in groups:
+            tool.display(Notice(text=f"{name}: the group is gone, and left out", warning=True))
+            continue
+        own = tool.builds.get(entry.build) if entry.build and entry.build != record.build else None
+        planned.append(
+            PlannedGroup(
+                group=groups[name],
+                action=Action.DEPLOY,
+                reason=f"of rollout {record.id}",
+                running=entry.before,
+                wave=entry.wave,
+                published=own,
+            )
+        )
+    return RolloutPlan(
+        id=record.id,
+        env=record.env,
+        published=published,
+        groups=tuple(planned),
+        deployment_config=tool.settings.rollout.deployment_config,
+    )
+
+
+def restart(tool: Tool, wish: Wish) -> None:
+    """Deploy to each group again what it runs: its workers start anew, and no build changes."""
+    tool = by_flags(tool, wish)
+    latest = tool.ledger.latest()
+    if latest is None:
+        raise UsageError(f"nothing was deployed to {tool.settings.env} yet", hint="start with inv deploy")
+    if tool.settings.protected and not wish.yes:
+        confirm(f"Restart every worker of {tool.settings.env}?", tool.settings.env, yes=False)
+    with locked(tool, wish, build=latest.build) as held:
+        made = prepare(tool, tool.builds.get(latest.build), only=wish.only, allow_older=True)
+        again = tuple(
+            replace(p, action=Action.DEPLOY, reason="restarts what it runs") if p.action is Action.CURRENT else p
+            for p in made.groups
+        )
+        other = [p.group.name for p in again if p.running != latest.build and p.action is Action.DEPLOY]
+        if other:
+            raise DriftError(
+                f"{len(other)} groups do not run {latest.build}: {', '.join(other[:5])}",
+                hint="a restart brings what each group runs; inv deploy brings one build first",
+            )
+        made = replace(made, groups=again)
+        tool.display.plan(made)
+        refuse(made)
+        record = RolloutRecord(
+            id=made.id,
+            env=made.env,
+            build=latest.build,
+            by=author(),
+            why=wish.why or "restart",
+            started_at=datetime.now(UTC),
+            groups=entries(made),
+            excluded=excluded(made),
+        )
+        state = begin(made, policy_of(tool))
+        Conductor(tool, made, state, record, held, manner_of(tool, wish), deployer=tool.restarter).run()
+
+
+def _lead(tool: Tool, conductor: Conductor, held: Held, wish: Wish) -> None:
     try:
-        result = _roll(tool, made, limit, _description(record), started=None, note=started)
-        outcome = _outcome(result)
-        return result
-    finally:
-        tool.ledger.write(replace(record, groups={**record.groups, **started}, outcome=outcome))
+        conductor.run()
+    except Interrupted:
+        raise
+    except ShipitError as error:
+        failed = conductor.scribe.record.outcome in (Outcome.FAILED, Outcome.DRIFTED)
+        if not failed or tool.settings.rollout.on_failure != "rollback":
+            raise
+        tool.display.error(error)
+        undo.take_back(tool, conductor.scribe.record, held, manner_of(tool, wish))
+        raise ShipitError(
+            f"{error.message}; every group that it touched is back on what it ran before",
+            hint="mend the build, commit, then inv deploy",
+        ) from error
 
 
-def _roll(
-    tool: Tool,
-    made: RolloutPlan,
-    limit: float,
-    description: str,
-    *,
-    started: Mapping[str, str] | None,
-    note: dict[str, str],
-) -> RolloutResult:
-    """Run the rollout; each group that starts is noted with its deployment's id."""
-    return roll_out(
-        made,
-        tool.codedeploy,
-        clock=tool.clock,
-        listen=tool.teller(made.published.build.version, lambda e: note.update({e.group: e.deployment_id})),
-        poll=tool.settings.rollout.poll,
-        timeout=limit,
-        description=description,
-        ignore_stop_failures=tool.settings.rollout.ignore_application_stop_failures,
-        started=started,
-        calls=lambda: tool.session.calls,
+def by_flags(tool: Tool, wish: Wish) -> Tool:
+    """Return the tool with the settings that flags lay over those of the environment."""
+    on_busy = one_of("--on-busy", wish.on_busy, "wait", "stop", "skip", "fail")
+    on_failure = one_of("--on-failure", wish.on_failure, "stop", "continue", "rollback")
+    one_of("--promote", wish.promote, "auto", "manual")
+    seconds("--timeout", wish.timeout)
+    seconds("--lock-wait", wish.lock_wait)
+    over = {k: v for k, v in (("on_busy", on_busy), ("on_failure", on_failure)) if v}
+    if over:
+        rollout = tool.settings.rollout.model_copy(update=over)
+        tool.settings = tool.settings.model_copy(update={"rollout": rollout})
+    return tool
+
+
+def manner_of(tool: Tool, wish: Wish) -> Manner:
+    rollout = tool.settings.rollout
+    return Manner(
+        limit=seconds("--timeout", wish.timeout) or rollout.timeout,
+        verify=wish.verify,
+        ignore_stop_failures=wish.ignore_stop_failures or rollout.ignore_application_stop_failures,
+        promote=wish.promote,
     )
 
 
-def _description(record: RolloutRecord) -> str:
-    return f"shipit rollout {record.id} build {record.build} env {record.env} by {record.by}"
+def locked(tool: Tool, wish: Wish, *, build: str, rollout: str = "") -> Held:
+    wait = seconds("--lock-wait", wish.lock_wait) or tool.settings.rollout.lock_wait
+    claim = Claim(by=author(), build=build, why=wish.why, rollout=rollout)
+    return tool.lock.acquire(claim, wait=wait, listen=lambda line: tool.display(Notice(text=line)))
 
 
-def _outcome(result: RolloutResult) -> str:
-    if result.timed_out:
-        return "timed-out"
-    whole = result.count(Phase.SUCCEEDED) == len(result.groups)
-    return "succeeded" if whole else "failed"
+def _ask(tool: Tool, wish: Wish) -> None:
+    """Show what would change in a protected environment, and let a person type its name."""
+    from shipit.flows.ask import show_commits
+
+    made = plan(tool, wish)
+    refuse(made)
+    show_commits(tool, made)
+    env = tool.settings.env
+    confirm(f"{env} is protected.", env, yes=False)
 
 
-def _conclude(result: RolloutResult) -> None:
-    """Raise what a rollout that is not whole ends with."""
-    total, build = len(result.groups), result.plan.published.build.version
-    again = f"inv deploy --build {build} starts those that are not on it"
-    if result.timed_out:
-        running = result.count(Phase.RUNNING)
-        raise StillRunning(
-            f"{running} of {total} groups are still deploying after {result.seconds:.0f} s",
-            hint=f"inv watch {result.plan.id} goes on watching; nothing was stopped",
-        )
-    codes = {g.error_code for g in result.groups.values() if g.phase is Phase.FAILED}
-    if codes == {"BUSY"}:
-        raise BusyError(
-            f"{result.count(Phase.FAILED)} of {total} groups were busy with another deployment", hint=again
-        )
-    bad = result.count(Phase.FAILED) + result.count(Phase.STOPPED)
-    if bad:
-        raise ShipitError(f"{bad} of {total} groups failed", hint=again)
-    if partial := result.count(Phase.PARTIAL):
-        raise DriftError(f"{partial} of {total} groups were only partly deployed", hint=again)
-
-
-def _mind_the_rest(tool: Tool, made: RolloutPlan) -> None:
+def _mind_the_rest(tool: Tool, made: RolloutPlan, rollout: str) -> None:
     """Refuse to call it done where groups that were asked for could not be deployed."""
-    if busy := made.count(Action.BUSY):
-        names = ", ".join(p.group.name for p in made.groups if p.action is Action.BUSY)
-        raise BusyError(
-            f"{busy} groups were busy and left alone: {names}",
-            hint=f"wait for them to end, then inv deploy --build {made.published.build.version}",
-        )
+    if made.count(Action.BUSY):
+        refuse_busy(made)
     if empty := made.count(Action.EMPTY):
         tool.display(
             Notice(text=f"{empty} groups were empty: what scales out there gets their old build", warning=True)
         )
-    if not made.count(Action.DEPLOY) + made.count(Action.CURRENT):
-        raise PreflightError("nothing was deployed: no chosen group has an instance in service")
-
-
-def _seconds(flag: str, text: str) -> float:
-    try:
-        return parse_duration(text) if text else 0.0
-    except ValueError as error:
-        raise UsageError(f"{flag}: {error}") from None

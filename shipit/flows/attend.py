@@ -1,0 +1,303 @@
+"""From any machine: watch a rollout that another process drives, stop it, let its next wave start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from shipit.diagnose import explain
+from shipit.errors import AwsUnavailable, BusyError, DriftError, Interrupted, ShipitError, StillRunning, UsageError
+from shipit.events import GroupEnded, GroupProgress, GroupStarted, Notice, RolloutFinished, RolloutStarted, Tick
+from shipit.flows import ask, undo
+from shipit.flows.deploy import Wish, locked, manner_of, plan_of
+from shipit.models import Deployment, GroupEntry, Outcome, Overview, Phase, RolloutRecord
+from shipit.rollout import Mark
+from shipit.wiring import Tool
+from shipit.wiring.person import author
+
+#: Seconds between two looks at whether the process that drives a rollout still lives, and at its record.
+_LOOK = 5.0
+#: Seconds that a stop waits for the deployments to end and for the driver to heed it.
+_STOP_WITHIN = 120.0
+
+
+def watch(tool: Tool, rollout: str) -> None:
+    """Attach to a rollout and end as the deploy that started it would have."""
+    record = _find(tool, rollout)
+    if record.outcome is Outcome.RUNNING or record.outcome.resumable:
+        record = _Watcher(tool, record).run()
+    _end_as(tool, record)
+
+
+def stop(tool: Tool, rollout: str, *, rollback: bool, wish: Wish) -> None:
+    """Let nothing more start, and stop what runs; with `rollback` take back what it brought."""
+    record = _find(tool, rollout)
+    if record.outcome is not Outcome.RUNNING and not record.outcome.resumable:
+        if not rollback:
+            raise UsageError(f"rollout {record.id} is over: {record.outcome}", hint="inv rollback goes back")
+    else:
+        tool.ledger.order(record.id, stop=author())
+        stopped = _stop_all(tool, record)
+        tool.display.text(f"rollout {record.id}: {stopped} deployments stopped, and nothing more is started")
+    if rollback:
+        waiting = replace(wish, lock_wait=wish.lock_wait or "2m")
+        with locked(tool, waiting, build=record.build, rollout=record.id) as held:
+            undo.take_back(tool, tool.ledger.read(record.id), held, manner_of(tool, waiting))
+
+
+def promote(tool: Tool, rollout: str) -> None:
+    """Let the next wave of a paused rollout start."""
+    record = _find(tool, rollout)
+    done = sum(w.ended_at is not None for w in record.waves)
+    if record.outcome is not Outcome.RUNNING or not done:
+        raise UsageError(
+            f"rollout {record.id} does not wait for a word: {record.outcome}, {done} waves done",
+            hint="inv watch shows how far it is",
+        )
+    tool.ledger.order(record.id, promoted=done)
+    tool.display.text(f"rollout {record.id}: the wave after {done} may start")
+
+
+def _find(tool: Tool, rollout: str) -> RolloutRecord:
+    """Return the record, made anew from CodeDeploy where it is lost; raises UsageError where nothing is known."""
+    record = tool.ledger.find(rollout) if rollout else tool.ledger.latest()
+    if record is None and rollout:
+        record = _from_codedeploy(tool, rollout)
+    if record is None:
+        what = f"no rollout {rollout!r}" if rollout else "no rollout"
+        raise UsageError(f"{what} of {tool.settings.env} is known", hint="inv history lists them")
+    return record
+
+
+def _from_codedeploy(tool: Tool, rollout: str) -> RolloutRecord | None:
+    """Gather a rollout from the descriptions of its deployments; groups deployed to since are not among them."""
+    groups = {}
+    mark, begun = None, datetime.now(UTC)
+    for group in tool.fleet.read().groups:
+        last = group.last_attempt
+        found = Mark.parse(last.description) if last else None
+        if last is None or found is None or found.rollout != rollout:
+            continue
+        mark, begun = found, min(begun, last.created_at or begun)
+        groups[group.name] = GroupEntry(
+            queue=group.queue,
+            instances=group.in_service,
+            build=found.build,
+            phase=Phase.RUNNING,
+            deployments=(last.id,),
+            started_at=last.created_at,
+        )
+    if mark is None:
+        return None
+    return RolloutRecord(
+        id=rollout, env=mark.env, build=mark.build, by=mark.by, started_at=begun, groups=groups
+    )
+
+
+class _Watcher:
+    """Follow a rollout by its record, for what was decided, and by CodeDeploy, for what moves."""
+
+    def __init__(self, tool: Tool, record: RolloutRecord) -> None:
+        self._tool = tool
+        self._record = record
+        self._known = tool.ledger.find(record.id) is not None
+        self._seen: dict[str, Deployment] = {}
+        self._told: dict[str, GroupEntry] = {}
+        self._begun = tool.clock.now()
+
+    def run(self) -> RolloutRecord:
+        """Watch to the end and return the last record; one without a living driver ends with its deployments."""
+        tool = self._tool
+        made = plan_of(tool, self._record)
+        scout = tool.scout_for(made)
+        tool.display(RolloutStarted(plan=made, at=self._record.started_at))
+        deadline = self._begun.timestamp() + tool.settings.rollout.timeout
+        look_at = 0.0
+        driven = True
+        try:
+            while True:
+                now = tool.clock.now()
+                if now.timestamp() >= look_at:
+                    look_at = now.timestamp() + _LOOK
+                    driven = self._look()
+                self._poll()
+                for end in self._tell():
+                    tool.display(explain(end, scout.examine(end.group, end.deployment_id), build=self._record.build))
+                over = self._record.outcome is not Outcome.RUNNING and not self._record.outcome.resumable
+                if over or (not driven and not self._moving()):
+                    break
+                if now.timestamp() >= deadline:
+                    self._finish(interrupted=True)
+                    raise StillRunning("the rollout is still running", hint=f"inv watch {self._record.id} goes on")
+                tool.display(Tick(at=now))
+                tool.clock.sleep(tool.settings.rollout.poll)
+        except KeyboardInterrupt:
+            self._finish(interrupted=True)
+            raise Interrupted(
+                "stopped watching; the rollout goes on", hint=f"inv watch {self._record.id} attaches again"
+            ) from None
+        self._finish(interrupted=False)
+        return self._record if over else self._concluded()
+
+    def _look(self) -> bool:
+        """Read the record anew; tell whether a process drives the rollout."""
+        if not self._known:
+            return False
+        try:
+            self._record = self._tool.ledger.read(self._record.id)
+            holding = self._tool.lock.holder()
+        except AwsUnavailable as error:
+            self._tool.display(Notice(text=f"{error.message}; watching goes on", warning=True))
+            return True
+        owner = holding is not None and not holding.expired and not holding.manual
+        return owner and self._record.outcome is Outcome.RUNNING
+
+    def _poll(self) -> None:
+        ids = [
+            g.deployments[-1]
+            for n, g in self._record.groups.items()
+            if g.deployments and not g.phase.ended and not self._ended(g.deployments[-1])
+        ]
+        try:
+            self._seen.update(self._tool.codedeploy.deployments(ids) if ids else {})
+        except AwsUnavailable as error:
+            self._tool.display(Notice(text=f"{error.message}; watching goes on", warning=True))
+
+    def _ended(self, deployment_id: str) -> bool:
+        seen = self._seen.get(deployment_id)
+        return seen is not None and seen.status.ended
+
+    def _moving(self) -> bool:
+        return any(
+            g.deployments and not g.phase.ended and not self._ended(g.deployments[-1])
+            for g in self._record.groups.values()
+        )
+
+    def _tell(self) -> list[GroupEnded]:
+        """Show what changed since the last look; return the groups that ended badly."""
+        bad = []
+        now = self._tool.clock.now()
+        for name, entry in self._record.groups.items():
+            before = self._told.get(name, GroupEntry())
+            seen = self._seen.get(entry.deployments[-1]) if entry.deployments else None
+            overview = seen.overview if seen else Overview()
+            if entry.deployments and entry.deployments != before.deployments:
+                self._tool.display(
+                    GroupStarted(
+                        group=name,
+                        deployment_id=entry.deployments[-1],
+                        instances=entry.instances,
+                        at=entry.started_at or now,
+                        attempt=len(entry.deployments),
+                    )
+                )
+            if entry.phase.ended and not before.phase.ended:
+                end = _end(name, entry, overview, now)
+                self._tool.display(end)
+                if entry.phase.bad and entry.deployments:
+                    bad.append(end)
+            elif seen is not None and not entry.phase.ended:
+                self._tool.display(
+                    GroupProgress(group=name, deployment_id=seen.id, overview=seen.overview, at=now)
+                )
+            self._told[name] = entry
+        return bad
+
+    def _concluded(self) -> RolloutRecord:
+        """Return the record of a rollout that nobody drives any more, as its deployments ended."""
+        groups: dict[str, GroupEntry] = {}
+        now = self._tool.clock.now()
+        for name, entry in self._record.groups.items():
+            seen = self._seen.get(entry.deployments[-1]) if entry.deployments else None
+            whole = seen is not None and seen.status == "Succeeded" and seen.overview.succeeded == seen.overview.total
+            groups[name] = replace(entry, phase=Phase.SUCCEEDED, ended_at=now) if whole else entry
+        return replace(self._record, groups=groups)
+
+    def _finish(self, *, interrupted: bool) -> None:
+        self._tool.display(
+            RolloutFinished(
+                rollout_id=self._record.id,
+                version=self._record.build,
+                phases=_phases(self._concluded().groups),
+                seconds=(self._tool.clock.now() - self._record.started_at).total_seconds(),
+                calls=dict(self._tool.session.calls),
+                at=self._tool.clock.now(),
+                interrupted=interrupted,
+            )
+        )
+
+
+def _phases(groups: Mapping[str, GroupEntry]) -> dict[str, Phase]:
+    return {name: g.phase for name, g in groups.items()}
+
+
+def _end(name: str, entry: GroupEntry, overview: Overview, now: datetime) -> GroupEnded:
+    return GroupEnded(
+        group=name,
+        deployment_id=entry.deployments[-1] if entry.deployments else "",
+        phase=entry.phase,
+        overview=overview,
+        seconds=entry.seconds or 0.0,
+        at=entry.ended_at or now,
+        error_message=entry.failure.cause if entry.failure else "",
+    )
+
+
+def _end_as(tool: Tool, record: RolloutRecord) -> None:
+    """Return, or raise, as the deploy would have that left this record."""
+    again = f"inv deploy --build {record.build} starts what is not on it"
+    bad = sum(g.phase.bad for g in record.groups.values())
+    match record.outcome:
+        case Outcome.CONVERGED | Outcome.DEPLOYED:
+            return
+        case Outcome.BUSY:
+            raise BusyError(f"rollout {record.id} met groups that were busy", hint=again)
+        case Outcome.DRIFTED:
+            raise DriftError(f"rollout {record.id} left the fleet mixed", hint=again)
+        case Outcome.FAILED | Outcome.STOPPED | Outcome.ROLLED_BACK:
+            raise ShipitError(f"rollout {record.id} {record.outcome}: {bad} groups failed", hint=again)
+        case _:
+            pass
+    left = [n for n, g in record.groups.items() if g.phase is not Phase.SUCCEEDED]
+    if left:
+        raise StillRunning(
+            f"nobody drives rollout {record.id} any more, and {len(left)} groups are not done: {', '.join(left[:5])}",
+            hint="inv deploy --resume carries it on; inv stop ends it",
+        )
+    tool.display(Notice(text="its process is gone, but all its groups succeeded: asking the instances"))
+    ask.verify_versions(tool, build="", only="", wait=f"{tool.settings.reports.grace:.0f}s")
+
+
+def _stop_all(tool: Tool, record: RolloutRecord) -> int:
+    """Stop every deployment of the rollout until none runs, and whoever drives it has seen the order."""
+    stopped: set[str] = set()
+    deadline = tool.clock.now().timestamp() + _STOP_WITHIN
+    names = list(record.groups)
+    while True:
+        ours = [d for d in tool.codedeploy.last_attempts(names).values() if _is_of(d, record.id)]
+        active = [d for d in ours if not d.status.ended]
+        for deployment in active:
+            tool.codedeploy.stop(deployment.id)
+            stopped.add(deployment.id)
+        holding = tool.lock.holder()
+        driven = holding is not None and not holding.expired and not holding.manual
+        now = tool.ledger.find(record.id) or record
+        if not active and not (driven and now.outcome is Outcome.RUNNING):
+            if now.outcome is Outcome.RUNNING or now.outcome.resumable:
+                ended = replace(now, outcome=Outcome.STOPPED, ended_at=datetime.now(UTC))
+                tool.ledger.write(ended)
+            return len(stopped)
+        if tool.clock.now().timestamp() >= deadline:
+            raise StillRunning(
+                f"{len(active)} deployments of rollout {record.id} do not end: hooks that run are not interrupted",
+                hint=f"inv stop {record.id} looks again",
+            )
+        tool.clock.sleep(tool.settings.rollout.poll)
+
+
+def _is_of(deployment: Deployment, rollout: str) -> bool:
+    mark = Mark.parse(deployment.description)
+    return mark is not None and mark.rollout == rollout
+
+

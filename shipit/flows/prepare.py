@@ -1,0 +1,117 @@
+"""Make a plan by the environment's settings, and refuse it where it must not be carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from shipit.errors import BusyError, PreflightError, ShipitError, UsageError
+from shipit.estimate import makespan, seconds_by_group
+from shipit.events import Notice
+from shipit.ledger import new_id
+from shipit.models import Action, Fleet, PublishedBuild, RolloutPlan
+from shipit.order import Order, compare
+from shipit.plan import Rules, make_plan, patterns
+from shipit.settings import parse_duration
+from shipit.wiring import Tool
+
+#: Past rollouts that estimates are made from.
+_PAST = 10
+
+
+def prepare(
+    tool: Tool, published: PublishedBuild, *, only: str = "", allow_older: bool = False, on_busy: str = ""
+) -> RolloutPlan:
+    """Return the plan that brings the fleet, or the queues of `only`, to the build; reads only."""
+    fleet = tool.fleet.read()
+    rollout = tool.settings.rollout
+    rules = Rules(
+        prefix=tool.settings.prefix,
+        deployment_config=rollout.deployment_config,
+        only=patterns(only),
+        waves=rollout.waves,
+        on_busy=on_busy or rollout.on_busy,
+        newer=(lambda running: "") if allow_older else _newer_than(tool, published),
+        expected=_expected(tool, fleet),
+        slots=tool.slots,
+        now=datetime.now(UTC),
+    )
+    made = make_plan(fleet, published, rules, rollout_id=new_id(datetime.now(UTC)), env=tool.settings.env)
+    known = [p.expected for p in made.to_deploy if p.expected is not None]
+    if not known or len(known) < len(made.to_deploy):
+        return made
+    return replace(made, expected=sum(makespan([p.expected or 0.0 for p in w], len(w)) for w in made.waves))
+
+
+def refuse(made: RolloutPlan) -> None:
+    """Raise what speaks against carrying out the plan: nothing to deploy to, newer builds, busy groups."""
+    build = made.published.build.version
+    if newer := [p for p in made.groups if p.action is Action.NEWER]:
+        names = ", ".join(p.group.name for p in newer[:5]) + (f" and {len(newer) - 5} more" if newer[5:] else "")
+        raise PreflightError(
+            f"{len(newer)} groups run a newer build than {build}: {names} ({newer[0].reason})",
+            hint="--allow-older goes back on purpose; inv rollback goes back to the last good build",
+        )
+    if not any(p.action in (Action.DEPLOY, Action.CURRENT, Action.BUSY) for p in made.groups):
+        raise PreflightError("nothing was deployed: no chosen group has an instance in service")
+
+
+def refuse_busy(made: RolloutPlan) -> None:
+    """Raise BusyError where groups are held by others and the policy is to fail then."""
+    if busy := [p for p in made.groups if p.action is Action.BUSY]:
+        said = "; ".join(f"{p.group.name}: {p.reason}" for p in busy[:3])
+        raise BusyError(
+            f"{len(busy)} groups are busy: {said}",
+            hint="--on-busy wait lets them end first, stop stops them, skip leaves them alone",
+        )
+
+
+def seconds(flag: str, text: str) -> float:
+    """Return the seconds of a flag's duration, 0 where it was not given; raises UsageError."""
+    try:
+        return parse_duration(text) if text else 0.0
+    except ValueError as error:
+        raise UsageError(f"{flag}: {error}") from None
+
+
+def one_of(flag: str, text: str, *allowed: str) -> str:
+    """Return the text where it is empty or one of those allowed; raises UsageError."""
+    if text and text not in allowed:
+        raise UsageError(f"{flag} {text!r} is unknown", hint=f"choose one of {', '.join(allowed)}")
+    return text
+
+
+def _newer_than(tool: Tool, published: PublishedBuild) -> _Newer:
+    return _Newer(tool, published)
+
+
+class _Newer:
+    """Say why a running build counts as newer than the one to deploy; each build is looked up once."""
+
+    def __init__(self, tool: Tool, published: PublishedBuild) -> None:
+        self._tool = tool
+        self._published = published
+        self._said: dict[str, str] = {}
+
+    def __call__(self, running: str) -> str:
+        if running not in self._said:
+            self._said[running] = self._look(running)
+        return self._said[running]
+
+    def _look(self, running: str) -> str:
+        try:
+            theirs = self._tool.builds.get(running).build
+        except UsageError:
+            return ""  # not published here any more: nothing is known of its age
+        found = compare(self._published.build, theirs, self._tool.repository)
+        return found.sentence if found.order is Order.OLDER else ""
+
+
+def _expected(tool: Tool, fleet: Fleet) -> Mapping[str, float]:
+    """Return what the groups took in past rollouts; a ledger that cannot be read costs only the estimate."""
+    try:
+        return seconds_by_group(tool.ledger.recent(_PAST), [g.name for g in fleet.groups])
+    except ShipitError as error:
+        tool.display(Notice(text=f"no estimate: {error.message}"))
+        return {}

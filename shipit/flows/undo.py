@@ -1,0 +1,106 @@
+"""Take back a rollout: every group that it touched returns to what it ran before."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from shipit.errors import PreflightError
+from shipit.events import Notice
+from shipit.flows.conduct import Conductor, Manner, policy_of
+from shipit.ledger import new_id
+from shipit.lock import Held
+from shipit.models import Action, Outcome, PlannedGroup, PublishedBuild, RolloutPlan, RolloutRecord
+from shipit.rollout import begin, entries
+from shipit.wiring import Tool
+from shipit.wiring.person import author
+
+
+def take_back(tool: Tool, record: RolloutRecord, held: Held, manner: Manner) -> None:
+    """Take every group that a rollout touched back to what it ran before, and prove it.
+
+    What still runs of it is stopped first. The stop hooks of the build that is left may be broken, and are no
+    reason to stay on it: their failures are ignored. Raises what the rollback ends with.
+    """
+    if record.undone_by:
+        tool.display(Notice(text=f"rollout {record.id} was taken back by {record.undone_by} already"))
+        return
+    touched = {name: g for name, g in record.groups.items() if g.deployments}
+    if not touched:
+        tool.display(Notice(text="no group was touched: there is nothing to take back"))
+        return
+    running = tool.codedeploy.deployments([g.deployments[-1] for g in touched.values()])
+    for deployment in running.values():
+        if not deployment.status.ended:
+            tool.codedeploy.stop(deployment.id)
+    made = _plan_back(tool, record)
+    undoing = RolloutRecord(
+        id=made.id,
+        env=made.env,
+        build=made.published.build.version,
+        by=author(),
+        why=f"takes back {record.id}",
+        started_at=datetime.now(UTC),
+        groups=entries(made),
+        excluded=tuple(n for n in record.groups if n not in {p.group.name for p in made.groups}) + record.excluded,
+        undoes=record.id,
+    )
+    tool.ledger.write(replace(record, undone_by=made.id))
+    tool.display(Notice(text=f"rolling back {len(made.groups)} groups to what they ran before", warning=True))
+    tool.display.plan(made)
+    lenient = policy_of(tool)
+    Conductor(
+        tool,
+        made,
+        begin(made, replace(lenient, failed_groups=None, failed_instances=None)),
+        undoing,
+        held,
+        replace(manner, ignore_stop_failures=True, promote="auto"),
+    ).run()
+    mark_undone(tool, undoing)
+
+
+def _plan_back(tool: Tool, record: RolloutRecord) -> RolloutPlan:
+    """Return the plan in which each touched group gets the build that it ran before, all in one wave."""
+    groups = {g.name: g for g in tool.fleet.read().groups}
+    planned: list[PlannedGroup] = []
+    builds: dict[str, PublishedBuild] = {}
+    for name, entry in record.groups.items():
+        if not entry.deployments or name not in groups:
+            continue
+        if not entry.before:
+            text = f"{name} ran nothing of ours before: it stays as it is"
+            tool.display(Notice(text=text, warning=True))
+            continue
+        builds.setdefault(entry.before, tool.builds.get(entry.before))
+        group = groups[name]
+        planned.append(
+            PlannedGroup(
+                group=group,
+                action=Action.DEPLOY if group.in_service else Action.EMPTY,
+                reason=f"back to {entry.before}",
+                running=record.build,
+                published=builds[entry.before],
+            )
+        )
+    if not planned:
+        raise PreflightError(
+            f"rollout {record.id} cannot be taken back: its groups ran nothing before",
+            hint="deploy another build: inv deploy --build V",
+        )
+    main, _ = Counter(p.published.build.version for p in planned if p.published).most_common(1)[0]
+    return RolloutPlan(
+        id=new_id(datetime.now(UTC)),
+        env=record.env,
+        published=builds[main],
+        groups=tuple(planned),
+        deployment_config=tool.settings.rollout.deployment_config,
+    )
+
+
+def mark_undone(tool: Tool, undoing: RolloutRecord) -> None:
+    """Note in the rollout that was taken back that it is: its build is none to go back to."""
+    undone = tool.ledger.find(undoing.undoes) if undoing.undoes else None
+    if undone is not None:
+        tool.ledger.write(replace(undone, undone_by=undoing.id, outcome=Outcome.ROLLED_BACK))
