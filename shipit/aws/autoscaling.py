@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from shipit.aws.refusals import explained
 from shipit.models import Instance
+
+#: Names in one DescribeAutoScalingGroups: it takes 50, and up to 100 where MaxRecords says so (its API reference).
+_PAGE = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,21 @@ class AutoScaling:
             pages = self._client.get_paginator("describe_auto_scaling_groups").paginate(Filters=filters)
             records = [_record(group) for page in pages for group in page["AutoScalingGroups"]]
         return tuple(sorted(records, key=lambda r: r.name))
+
+    def members(self, names: Iterable[str]) -> Mapping[str, tuple[Instance, ...]]:
+        """Return the members of the groups of these names, in any lifecycle state.
+
+        A group that does not exist has none: AWS leaves it out of its answer, and here it is empty.
+        """
+        wanted = sorted(set(names))
+        found: dict[str, tuple[Instance, ...]] = dict.fromkeys(wanted, ())
+        for start in range(0, len(wanted), _PAGE):
+            batch = wanted[start : start + _PAGE]
+            with explained():
+                paginator = self._client.get_paginator("describe_auto_scaling_groups")
+                for page in paginator.paginate(AutoScalingGroupNames=batch, PaginationConfig={"PageSize": _PAGE}):
+                    found |= {r.name: r.instances for r in map(_record, page["AutoScalingGroups"])}
+        return found
 
 
 def _record(group: Mapping[str, Any]) -> AsgRecord:
