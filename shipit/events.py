@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from shipit.models import Build, Overview, Phase, RolloutPlan, Target, Verification
+from shipit.models import Build, Cluster, Judged, Overview, Phase, RolloutPlan, Verification
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,13 +140,19 @@ class GroupEnded:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupDiagnosed:
-    """Explain a failed group: why, what to do next, and the targets that show it."""
+    """Explain a failed group: why, what to do next, and the targets that did not succeed, the worst first.
+
+    `build` is the one that did not get there. Groups that failed alike have the same `likeness`, which means nothing
+    else.
+    """
 
     group: str
     deployment_id: str
     cause: str
     next_step: str
-    targets: tuple[Target, ...] = ()
+    judged: tuple[Judged, ...] = ()
+    likeness: str = ""
+    build: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +172,7 @@ class Tick:
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutFinished:
-    """Close a rollout: groups by phase, wall seconds, and AWS calls by operation."""
+    """Close a rollout: groups by phase, wall seconds, AWS calls by operation, equal failures joined, worst first."""
 
     rollout_id: str
     version: str
@@ -175,6 +181,7 @@ class RolloutFinished:
     calls: dict[str, int]
     at: datetime
     interrupted: bool = False
+    clusters: tuple[Cluster, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

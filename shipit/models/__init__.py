@@ -13,6 +13,7 @@ Times are aware datetimes in UTC. Nothing here knows AWS's dictionaries; `shipit
 from shipit.models.build import Build, Commit, PublishedBuild, Revision, StoredJson, StoredObject
 from shipit.models.deployment import (
     Cause,
+    Cluster,
     Deployment,
     DeploymentStatus,
     EventStatus,
@@ -33,6 +34,7 @@ __all__ = [
     "Allowance",
     "Build",
     "Cause",
+    "Cluster",
     "Commit",
     "Deployment",
     "DeploymentStatus",

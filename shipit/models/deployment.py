@@ -123,8 +123,8 @@ class Target:
 
     @property
     def failed_event(self) -> LifecycleEvent | None:
-        """Return the first event that failed."""
-        return next((e for e in self.events if e.status is EventStatus.FAILED), None)
+        """Return the event that decided: the last that failed, as only a forgiven failure is followed by others."""
+        return next((e for e in reversed(self.events) if e.status is EventStatus.FAILED), None)
 
 
 class Cause(StrEnum):
@@ -169,3 +169,22 @@ class Examination:
     def count(self, cause: Cause) -> int:
         """Count the targets with this cause."""
         return sum(j.cause is cause for j in self.judged)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Join failures that are equal but for where they happened: one cause, one log, one next step.
+
+    `instances` show the cause; `held_back` were skipped, or still on their way, when a deployment ended of it. Every
+    instance of `groups` that has this cause is here; a group whose instances failed in several ways is in several
+    clusters. `sample` is the instance whose log to read; None where no instance shows anything (a group that was
+    busy). `likeness` is that of the groups' diagnoses.
+    """
+
+    likeness: str
+    cause: str
+    next_step: str
+    groups: tuple[str, ...]
+    instances: tuple[str, ...] = ()
+    held_back: tuple[str, ...] = ()
+    sample: Judged | None = None
