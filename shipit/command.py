@@ -9,11 +9,12 @@ import inspect
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from invoke.context import Context
 from invoke.exceptions import Exit
+from invoke.parser.argument import Argument
 from invoke.tasks import Task, task
 
 from shipit.errors import Interrupted, ShipitError
@@ -25,11 +26,13 @@ _COMMON: Mapping[str, tuple[object, str]] = {
 }
 
 
-def command(**help_texts: str) -> Callable[[Callable[..., None]], Task[Callable[..., None]]]:
+def command(positional: str = "", /, **help_texts: str) -> Callable[[Callable[..., None]], Task[Callable[..., None]]]:
     """Make a task of a function whose first argument is the wired Tool and whose others are flags.
 
-    Adds --env/-e, --json and --debug. A ShipitError ends the process with its exit code and one line of what to
-    do; Ctrl-C and SIGTERM (what a cancelled CI job sends) end it with 130.
+    Adds --env/-e, --json and --debug. The flag named `positional` may be given as a bare word behind the task's
+    name. Where the function takes `**flags`, each help text that is no other parameter's makes one, a text. A
+    ShipitError ends the process with its exit code and one line of what to do; Ctrl-C and SIGTERM (what a cancelled
+    CI job sends) end it with 130.
     """
 
     def decorate(function: Callable[..., None]) -> Task[Callable[..., None]]:
@@ -40,11 +43,10 @@ def command(**help_texts: str) -> Callable[[Callable[..., None]], Task[Callable[
 
         body.__name__ = function.__name__
         body.__doc__ = function.__doc__
-        body.__signature__ = _signature(function)  # type: ignore[attr-defined]  # what Invoke reads the flags from
+        body.__signature__ = _signature(function, help_texts)  # type: ignore[attr-defined]  # what Invoke reads the flags from
         texts = {name: text for name, (_, text) in _COMMON.items()}
-        made: Task[Callable[..., None]] = task(klass=_Command, help={**texts, **help_texts}, auto_shortflags=False)(
-            body
-        )
+        made: _Command = task(klass=_Command, help={**texts, **help_texts}, auto_shortflags=False)(body)
+        made.bare_word = positional
         return made
 
     return decorate
@@ -53,6 +55,17 @@ def command(**help_texts: str) -> Callable[[Callable[..., None]], Task[Callable[
 class _Command(Task[Callable[..., None]]):
     """A task with -e for --env and no other short flag: first letters would change as flags are added."""
 
+    #: The flag that a bare word behind the task's name gives.
+    bare_word = ""
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Return the flags. Invoke insists on a positional one, so the bare word's is one only where a word is."""
+        found: list[Argument] = super().get_arguments(ignore_unknown_help)
+        for argument in found:
+            if argument.name == self.bare_word and _word_follows(self.name, sys.argv):
+                argument.positional, argument.default = True, None
+        return sorted(found, key=lambda argument: not argument.positional)
+
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
         options: dict[str, Any] = super().arg_opts(name, default, taken_names)
         if name == "env":
@@ -60,10 +73,18 @@ class _Command(Task[Callable[..., None]]):
         return options
 
 
-def _signature(function: Callable[..., None]) -> inspect.Signature:
+def _word_follows(task: str, argv: Sequence[str]) -> bool:
+    places = [n for n, word in enumerate(argv) if word.split(".")[-1].replace("-", "_") == task]
+    return any(not word.startswith("-") for n in places for word in argv[n + 1 : n + 2])
+
+
+def _signature(function: Callable[..., None], texts: Mapping[str, str]) -> inspect.Signature:
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     context = inspect.Parameter("context", kind)
     flags = list(inspect.signature(function).parameters.values())[1:]
+    if flags and flags[-1].kind is inspect.Parameter.VAR_KEYWORD:
+        named = {flag.name for flag in flags}
+        flags[-1:] = [inspect.Parameter(name, kind, default="") for name in texts if name not in named]
     common = [inspect.Parameter(name, kind, default=default) for name, (default, _) in _COMMON.items()]
     return inspect.Signature([context, *flags, *common])
 

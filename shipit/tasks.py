@@ -25,6 +25,27 @@ _WAY = {
     "ignore_stop_failures": "let the installed build's ApplicationStop fail",
     "yes": "confirm in advance, as a CI job must",
 }
+#: The flags of all faults; which take which, `inv sandbox.fault` lists.
+_FAULT = {
+    "share": "reset, errors, reclaim, agent, hook: which part is hit, 0.05 or 5%",
+    "probability": "throttle: how likely a call is refused, 0.3 or 30%",
+    "rate": "throttle: calls a second that are let through",
+    "service": "codedeploy, athena, s3, ec2 or autoscaling; default: all",
+    "operation": "an operation of AWS, such as CreateDeployment; default: all",
+    "seconds": "latency, outage, hook slow, busy: for how long, 60 or 2m",
+    "code": "refuse: the error code, such as AccessDeniedException",
+    "after": "refuse: begin so many seconds from now",
+    "calls": "refuse: let so many requests through first",
+    "number": "limit: deployments at a time; reclaim, agent, hook: how many instances",
+    "ids": "reclaim, agent, hook: these instances, with commas",
+    "group": "reclaim, agent, hook, scale, busy: in these groups, by wildcard, with commas",
+    "during": "reclaim: die in the middle of this lifecycle event",
+    "by": "scale: by how many instances, +2 or -1",
+    "event": "hook: of this lifecycle event",
+    "how": "hook: hang, exit, flood (10 MB, then exits), child (left on stdout) or slow",
+    "status": "hook: the exit status of exit and flood; default 1",
+    "seed": "another choice at random; the same seed chooses alike",
+}
 
 
 @command(on="run the build commands on this machine over SSH, as [user@]host[:port], and bring their files back")
@@ -102,7 +123,7 @@ def deploy(
 
 
 @command(
-    positional=("build",),
+    "build",
     build="the build to go back to; default: the last good one before the fleet's",
     only=_ONLY,
     **{**_WAY, "ignore_stop_failures": "let the ApplicationStop of the build that is left fail"},
@@ -157,7 +178,7 @@ def restart(
     )
 
 
-@command(positional=("rollout",), rollout=_ROLLOUT)
+@command("rollout", rollout=_ROLLOUT)
 def watch(tool: Tool, rollout: str = "") -> None:
     """Attach to a running rollout, from any machine."""
     from shipit.flows import attend
@@ -165,7 +186,7 @@ def watch(tool: Tool, rollout: str = "") -> None:
     attend.watch(tool, rollout)
 
 
-@command(positional=("rollout",), rollout=_ROLLOUT, rollback="take back what it brought", lock_wait=_WAY["lock_wait"])
+@command("rollout", rollout=_ROLLOUT, rollback="take back what it brought", lock_wait=_WAY["lock_wait"])
 def stop(tool: Tool, rollout: str = "", rollback: bool = False, lock_wait: str = "") -> None:
     """Stop a rollout: nothing more starts, and what runs is stopped."""
     from shipit.flows import attend
@@ -174,7 +195,7 @@ def stop(tool: Tool, rollout: str = "", rollback: bool = False, lock_wait: str =
     attend.stop(tool, rollout, rollback=rollback, wish=Wish(lock_wait=lock_wait))
 
 
-@command(positional=("rollout",), rollout=_ROLLOUT)
+@command("rollout", rollout=_ROLLOUT)
 def promote(tool: Tool, rollout: str = "") -> None:
     """Let the next wave of a waiting rollout start."""
     from shipit.flows import attend
@@ -214,7 +235,7 @@ def diff(tool: Tool, build: str = "") -> None:
     ask.diff(tool, build)
 
 
-@command(positional=("rollout",), rollout=_ROLLOUT, output="the file; default: shipit-ENV-ID.html")
+@command("rollout", rollout=_ROLLOUT, output="the file; default: shipit-ENV-ID.html")
 def report(tool: Tool, rollout: str = "", output: str = "") -> None:
     """Write one HTML page of a rollout: its timeline, failures and proof."""
     from shipit.flows import ask
@@ -270,6 +291,17 @@ def sandbox_reset(tool: Tool) -> None:
     tool.sandbox.reset()
 
 
+@command(
+    "name",
+    name="which fault, or clear; without one: those in effect, and all that there are",
+    between="reclaim: die between two lifecycle events",
+    **_FAULT,
+)
+def fault(tool: Tool, name: str = "", between: bool = False, **flags: str) -> None:
+    """Let something go wrong in the sandbox: throttle, reclaim, outage, and ten more; clear lifts all."""
+    tool.sandbox.fault(name, {**flags, "between": between})
+
+
 namespace = Collection(
     version,
     build,
@@ -297,4 +329,5 @@ _SANDBOX.add_task(sandbox_start, name="start")
 _SANDBOX.add_task(sandbox_stop, name="stop")
 _SANDBOX.add_task(sandbox_status, name="status")
 _SANDBOX.add_task(sandbox_reset, name="reset")
+_SANDBOX.add_task(fault)
 namespace.add_collection(_SANDBOX)

@@ -6,8 +6,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from shipit.errors import UsageError
 from shipit.models import EventStatus
 from shipit.sandbox.agents import Outcome, Rule, ScriptedAgent, script_failure
+from shipit.sandbox.faults.injector import Faults
 from shipit.sandbox.throttle import Throttle
 
 
@@ -21,6 +23,7 @@ class Control:
         wake: Callable[[], bool],
         stop: Callable[[], None],
         throttle: Throttle,
+        faults: Faults,
         reclaim: Callable[[list[str]], None],
         script: ScriptedAgent | None,
     ) -> None:
@@ -32,6 +35,7 @@ class Control:
         self._wake = wake
         self._stop = stop
         self._throttle = throttle
+        self._faults = faults
         self._reclaim = reclaim
         self._script = script
 
@@ -42,6 +46,8 @@ class Control:
             if not isinstance(given, dict):
                 raise ValueError("the body must be a JSON object")
             return 200, json.dumps(self._answer(path, given)).encode()
+        except UsageError as error:
+            return 400, json.dumps({"error": error.message, "hint": error.hint}).encode()
         except (KeyError, TypeError, ValueError) as error:
             return 400, json.dumps({"error": f"{path}: {error!r}"}).encode()
 
@@ -57,9 +63,13 @@ class Control:
             case "stop":
                 self._stop()
             case "throttle":
-                self._throttle.limit(
-                    rate=given.get("rate"), probability=given.get("probability", 0.0), seed=given.get("seed", 0)
+                self._faults.throttle(
+                    {name: given[name] for name in ("rate", "probability", "seed") if given.get(name) is not None}
                 )
+            case "fault":
+                return {"told": self._faults.inject(given.pop("name"), given)}
+            case "faults":
+                return {"in_effect": self._faults.in_effect()}
             case "script":
                 self._play(given["rules"])
             case "instances/reclaim":

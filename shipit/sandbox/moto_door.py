@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
 from moto.backends import get_backend
+from moto.ec2.models.instances import StateReason
 from moto.ec2.models.tags import TagBackend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 __all__ = ["Moto", "MotoRequestHandler"]
+
+#: What EC2 says of an instance that spot took back, and by which it is told from one that somebody terminated, which
+#: Auto Scaling is too: Client.UserInitiatedShutdown (EC2's API reference, StateReason).
+_SPOT_TERMINATION = "Server.SpotInstanceTermination"
 
 _SERVICE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([a-z0-9-]+)/aws4_request")
 _DESCRIBES = re.compile(rb"(?:^|&)Action=Describe")
@@ -114,8 +119,27 @@ class Moto:
         known = {instance for _, instance, _, _ in self.members()}
         if unknown := sorted(set(ids) - known):
             raise ValueError(f"no instances of any group: {', '.join(unknown)}")
-        self._ec2.terminate_instances(ids)
+        for instance, _ in self._ec2.terminate_instances(ids):
+            message = f"{_SPOT_TERMINATION}: Spot instance termination"
+            instance.state_reason = StateReason(message, _SPOT_TERMINATION)
+            instance._reason = message
         self._asg.notify_terminate_instances(ids)
+
+    def scale(self, name: str, by: int) -> None:
+        """Change a group's desired capacity, as a scaling policy does; raises ValueError beyond its bounds."""
+        group = self._asg.autoscaling_groups[name]
+        least, most = group.min_size or 0, group.max_size or 0
+        size = (group.desired_capacity or 0) + by
+        if not least <= size <= most:
+            raise ValueError(f"{name} has {least} to {most} instances, not {size}")
+        before = {state.instance.id: place for place, state in enumerate(group.instance_states)}
+        self._asg.set_desired_capacity(name, size)
+        # moto puts those that stay into a set: without this, the same seed would choose others each time.
+        group.instance_states.sort(key=lambda state: before.get(state.instance.id, len(before)))
+
+    def groups(self) -> list[str]:
+        """Return the names of all groups."""
+        return list(self._asg.autoscaling_groups)
 
     def fetch(self, revision: Revision) -> bytes:
         """Return a bundle as the agent would get it; raises OSError in the agent's words where it is not that one."""

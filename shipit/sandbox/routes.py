@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from shipit.sandbox.control import Control
+from shipit.sandbox.faults.requests import RequestFaults, read_body
+from shipit.sandbox.instance.imds import is_from_instance
 from shipit.sandbox.moto_door import is_about_instances, may_change_instances
 from shipit.sandbox.wire import JsonService
 
@@ -25,6 +27,7 @@ class Routes:
         self,
         *,
         control: Control,
+        faults: RequestFaults,
         services: Mapping[str, JsonService],
         imds: WSGIApplication,
         moto: WSGIApplication,
@@ -33,10 +36,12 @@ class Routes:
     ) -> None:
         """Serve `services` by the first part of `X-Amz-Target`, and leave to `moto` what is nobody else's.
 
-        `on_request` is called before each request but those to `control`, `on_change` after each that may have
-        changed who is in which Auto Scaling group, before its client reads the answer.
+        `faults` befall the requests of clients, not those of the sandbox's own instances. `on_request` is called
+        before each request but those to `control`, `on_change` after each that may have changed who is in which Auto
+        Scaling group, before its client reads the answer.
         """
         self._control = control
+        self._faults = faults
         self._services = services
         self._imds = imds
         self._moto = moto
@@ -50,16 +55,21 @@ class Routes:
             refusal = {"__type": "AccessDeniedException", "message": "the sandbox does not answer web pages"}
             return _reply(start_response, 403, json.dumps(refusal).encode())
         if path.startswith(_CONTROL):
-            return _reply(start_response, *self._control.handle(path.removeprefix(_CONTROL), _body(environ)))
+            return _reply(start_response, *self._control.handle(path.removeprefix(_CONTROL), read_body(environ)))
         self._on_request(environ)
         if path.startswith(_IMDS):
             return self._imds({**environ, "PATH_INFO": path.removeprefix(_IMDS)}, start_response)
+        if is_from_instance(environ):
+            return self._serve(environ, start_response)
+        return self._faults.serve(environ, start_response, self._serve)
+
+    def _serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         service, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")
         if service in self._services:
-            return _reply(start_response, *self._services[service].handle(operation, _body(environ)))
+            return _reply(start_response, *self._services[service].handle(operation, read_body(environ)))
         if not is_about_instances(environ.get("HTTP_AUTHORIZATION", "")):
             return self._moto(environ, start_response)
-        form = _body(environ)
+        form = read_body(environ)
         answer = self._moto({**environ, "wsgi.input": io.BytesIO(form)}, start_response)
         if may_change_instances(form):
             self._on_change()
@@ -75,13 +85,6 @@ def _is_from_a_browser(environ: WSGIEnvironment) -> bool:
     host = environ.get("HTTP_HOST", "").partition(":")[0]
     local = host in ("", "127.0.0.1", "localhost") or host.endswith(".localhost")
     return not local or "HTTP_ORIGIN" in environ or "HTTP_SEC_FETCH_SITE" in environ
-
-
-def _body(environ: WSGIEnvironment) -> bytes:
-    stream = environ["wsgi.input"]
-    whole = environ.get("wsgi.input_terminated", False)
-    content: bytes = stream.read() if whole else stream.read(int(environ.get("CONTENT_LENGTH") or 0))
-    return content
 
 
 def _reply(start_response: StartResponse, status: int, body: bytes) -> Iterable[bytes]:

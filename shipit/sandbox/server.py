@@ -7,12 +7,14 @@ open, and beside the 3 to 10 ms of a call to moto that does not show.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,8 @@ from shipit.sandbox.clock import Clock
 from shipit.sandbox.codedeploy import CodeDeploy
 from shipit.sandbox.config import SandboxConfig
 from shipit.sandbox.control import Control
+from shipit.sandbox.faults.injector import Faults, Parts
+from shipit.sandbox.faults.instances import FaultyAgent
 from shipit.sandbox.idleness import Idleness
 from shipit.sandbox.instance.agent import ProcessAgent
 from shipit.sandbox.instance.heartbeat import Heartbeats
@@ -53,6 +57,10 @@ class _QuietHandler(MotoRequestHandler):
 
     def log(self, type: str, message: str, *args: Any) -> None:
         """Leave out the line per request: a rollout makes thousands."""
+
+    def connection_dropped(self, error: BaseException, environ: WSGIEnvironment | None = None) -> None:
+        """Read no further request from a connection that a fault has reset."""
+        self.close_connection = True
 
 
 class Daemon:
@@ -87,7 +95,12 @@ class Daemon:
         )
         self._members = Membership(self._moto, config, self._workers)
         self._members.reconcile()
-        self._codedeploy = CodeDeploy(self._clock, self._moto, self._workers, config.region)
+        self._agent = FaultyAgent(
+            self._workers, self._clock, self._take_away, scripted=isinstance(self._workers, ScriptedWorkers)
+        )
+        if isinstance(self._workers, ProcessAgent):
+            self._workers.wrap_hooks(self._agent.wrapper)
+        self._codedeploy = CodeDeploy(self._clock, self._moto, self._agent, config.region)
         seed_codedeploy(self._codedeploy, config)
         self._athena = AthenaService(MotoObjects(self._moto), lambda: datetime.now(UTC))
         seed_athena(self._athena, config)
@@ -141,23 +154,53 @@ class Daemon:
             "idle_seconds_left": round(self._idleness.left),
         }
 
+    def groups(self) -> list[str]:
+        """Return the names of all Auto Scaling groups."""
+        return self._moto.groups()
+
+    def members(self) -> Iterator[tuple[str, str, str, str]]:
+        """Yield all members of all groups: group, instance id, lifecycle state, availability zone."""
+        return self._moto.members()
+
     def reclaim(self, ids: list[str]) -> None:
         """End instances as a spot reclaim does; raises ValueError for unknown ones."""
         self._moto.reclaim(ids)
         self._follow_changes()
 
+    def scale(self, group: str, by: int) -> None:
+        """Let an Auto Scaling group grow or shrink; raises ValueError beyond its bounds."""
+        self._moto.scale(group, by)
+        self._follow_changes()
+
+    def _take_away(self, instance_id: str) -> None:
+        # It may have left its group by itself meanwhile.
+        with contextlib.suppress(ValueError):
+            self.reclaim([instance_id])
+
     def _make_routes(self) -> Routes:
         codedeploy = JsonService("codedeploy", self._codedeploy)
+        faults = Faults(
+            Parts(
+                application=self._config.application,
+                throttle=codedeploy.throttle,
+                fleet=self,
+                deployments=self._codedeploy,
+                timer=self._clock,
+                agent=self._agent,
+            )
+        )
         control = Control(
             status=self.status,
             wake=self._idleness.use,
             stop=self.stop,
             throttle=codedeploy.throttle,
+            faults=faults,
             reclaim=self.reclaim,
             script=self._workers if isinstance(self._workers, ScriptedWorkers) else None,
         )
         return Routes(
             control=control,
+            faults=faults.requests,
             services={"CodeDeploy_20141006": codedeploy, "AmazonAthena": JsonService("athena", self._athena)},
             imds=Imds(self._workers.find),
             moto=ConditionalWritesInTurn(self._moto),

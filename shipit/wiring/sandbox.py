@@ -60,5 +60,14 @@ class SandboxTool:
         found: Mapping[str, object] = lifecycle.status(self.config) or {"running": "no"}
         self._display.value("sandbox", found)
 
+    def fault(self, name: str, flags: Mapping[str, object]) -> None:
+        """Let something go wrong in the sandbox; without a name, show what does and what could."""
+        from shipit.sandbox.faults import ask
+
+        if name:
+            self._display.text(ask.inject(self.url, name, flags))
+        else:
+            self._display.value("faults", ask.overview(self.url()))
+
     def _notice(self, text: str) -> None:
         self._display(Notice(text=text))

@@ -81,6 +81,7 @@ class Engine:
         self._timer = timer
         self._members = members
         self._limits = limits
+        self._most_active = limits.active
         self._launch_ended = launch_ended
         self._lifecycle = Lifecycle(timer, agent, store.lock)
         self._active = 0
@@ -96,12 +97,16 @@ class Engine:
                 "DeploymentLimitExceededException",
                 f"The Deployment Group '{group.name}' already has an active Deployment '{group.active.id}'",
             )
-        if self._active >= self._limits.active:
+        if self._active >= self._most_active:
             raise ApiError(
                 "DeploymentLimitExceededException",
-                f"The account's limit of {self._limits.active} concurrent deployments is reached",
+                f"The account's limit of {self._most_active} concurrent deployments is reached",
             )
         return self._create(order)
+
+    def limit_active(self, active: int | None) -> None:
+        """Let so many deployments run in the account from now on; None for what the limits said at first."""
+        self._most_active = self._limits.active if active is None else active
 
     def stop(self, deployment: Deployment, rollback: bool | None) -> bool:
         """Stop a deployment; return whether hooks still run, for those are not interrupted.

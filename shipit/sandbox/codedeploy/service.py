@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from shipit.sandbox.agents import Agent, Members
@@ -13,6 +14,11 @@ from shipit.sandbox.codedeploy.engine import Engine, Limits
 from shipit.sandbox.codedeploy.groups import GroupOperations
 from shipit.sandbox.codedeploy.store import Store
 from shipit.sandbox.codedeploy.targets import TargetOperations
+from shipit.sandbox.codedeploy.views import bundle_view
+from shipit.sandbox.wire import ApiError
+
+#: What a deployment to a group that runs nothing yet is of; no such object is there.
+_NOTHING = {"s3Location": {"bucket": "nowhere", "key": "nothing.tgz", "bundleType": "tgz"}}
 
 
 def _nobody_waits(asg: str, instance_id: str, succeeded: bool) -> None:
@@ -50,3 +56,33 @@ class CodeDeploy(ApplicationOperations, GroupOperations, ConfigOperations, Deplo
     def instance_gone(self, instance_id: str) -> None:
         """Note that an instance died; returns at once, from any thread."""
         self._engine.instance_gone(instance_id)
+
+    def limit_active(self, active: int | None) -> None:
+        """Let so many deployments run in the account from now on; None for what the limits said at first."""
+        with self._store.lock:
+            self._engine.limit_active(active)
+
+    def occupy(self, application: str, group: str, description: str, note: Callable[[str, bool], None]) -> None:
+        """Start a deployment of what the group runs, as a user would.
+
+        `note(deployment id, may succeed)` is called before any of it runs; it may not succeed where the group ran
+        nothing before, as then no such revision exists. Raises ApiError.
+        """
+        with self._store.lock:
+            last = self._store.group(application, group).last_success
+            revision = bundle_view(last.order.bundle) if last else _NOTHING
+            # As a client sends it: without what is not there.
+            location = {key: value for key, value in revision["s3Location"].items() if value}
+            request = {
+                "applicationName": application,
+                "deploymentGroupName": group,
+                "deploymentConfigName": "CodeDeployDefault.AllAtOnce",
+                "description": description,
+                "revision": {"revisionType": "S3", "s3Location": location},
+            }
+            note(self.create_deployment(request)["deploymentId"], last is not None)
+
+    def abort(self, deployment_id: str) -> None:
+        """Stop a deployment, without a rollback, where it still runs."""
+        with contextlib.suppress(ApiError):
+            self.stop_deployment({"deploymentId": deployment_id, "autoRollbackEnabled": False})

@@ -75,6 +75,7 @@ class ProcessAgent:
         self._slots = Slots(slots)
         self._instances: dict[str, _Instance] = {}
         self._lock = threading.Lock()
+        self._wrapper: Callable[[Command], tuple[str, ...]] = lambda command: ()
         self._systemctl = SystemctlServer(self._units)
         self._reaper = start_reaper(self._state)
 
@@ -134,6 +135,10 @@ class ProcessAgent:
 
         self._slots.submit(job)
 
+    def wrap_hooks(self, wrapper: Callable[[Command], tuple[str, ...]]) -> None:
+        """Let `wrapper` give the words that stand before the paths of an event's scripts, where any do."""
+        self._wrapper = wrapper
+
     def close(self) -> None:
         """Kill everything that was started; folders stay."""
         self._slots.clear()
@@ -176,7 +181,7 @@ class ProcessAgent:
             if command.event == "Install":
                 _install(instance.folder, revision, command)
                 return _DONE
-            return _run_hooks(instance, revision, command, slot)
+            return _run_hooks(instance, revision, command, slot, self._wrapper(command))
         except Exception as error:
             # Whatever it is, the agent survives it and says UnknownError with neither script nor log (section 1).
             return Outcome(
@@ -221,7 +226,9 @@ def _install(folder: InstanceFolder, revision: RevisionFolder, command: Command)
     folder.mark_installed(command.group_id, command.deployment_id)
 
 
-def _run_hooks(instance: _Instance, revision: RevisionFolder, command: Command, slot: Slot) -> Outcome:
+def _run_hooks(
+    instance: _Instance, revision: RevisionFolder, command: Command, slot: Slot, wrapper: tuple[str, ...]
+) -> Outcome:
     if command.event in _OLD_REVISION:
         installed = instance.folder.last_installed(command.group_id)
         if installed is None:
@@ -237,6 +244,7 @@ def _run_hooks(instance: _Instance, revision: RevisionFolder, command: Command, 
             env=instance.environment | _deployment_environment(command),
             log=log,
             on_slow=slot.give_up,
+            wrapper=wrapper,
         )
         try:
             runner.run(command.event, hooks)

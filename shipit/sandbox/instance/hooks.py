@@ -47,6 +47,8 @@ class HookRunner:
     env: Mapping[str, str]
     log: ScriptLog
     on_slow: Callable[[], None]
+    #: What stands before each script's path: a fault that was asked for.
+    wrapper: tuple[str, ...] = ()
 
     def run(self, event: str, hooks: Iterable[Hook]) -> None:
         """Run the scripts one after another. Raises ScriptError for the first that fails."""
@@ -106,7 +108,7 @@ class HookRunner:
             )
 
         try:
-            return start([str(path)])
+            return start([*self.wrapper, str(path)])
         except OSError as error:
             if error.errno == errno.ENOEXEC:  # without a #! line: to the shell, as execvp does
                 return start(["/bin/sh", str(path)])
