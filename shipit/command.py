@@ -52,8 +52,12 @@ def command(positional: str = "", /, **help_texts: str) -> Callable[[Callable[..
     return decorate
 
 
+#: The only short flags: first letters would change their meaning as flags are added.
+_SHORT = {"env": "e", "message": "m"}
+
+
 class _Command(Task[Callable[..., None]]):
-    """A task with -e for --env and no other short flag: first letters would change as flags are added."""
+    """A task whose flags have short forms only where `_SHORT` says so."""
 
     #: The flag that a bare word behind the task's name gives.
     bare_word = ""
@@ -68,8 +72,8 @@ class _Command(Task[Callable[..., None]]):
 
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
         options: dict[str, Any] = super().arg_opts(name, default, taken_names)
-        if name == "env":
-            options["names"] = ("env", "e")
+        if name in _SHORT:
+            options["names"] = (name, _SHORT[name])
         return options
 
 

@@ -173,9 +173,7 @@ def restart(
     """Start the workers anew on the build that they run."""
     from shipit.flows import deploy as flow
 
-    flow.restart(
-        tool, flow.Wish(only=only, why=why, verify=verify, timeout=timeout, lock_wait=lock_wait, yes=yes)
-    )
+    flow.restart(tool, flow.Wish(only=only, why=why, verify=verify, timeout=timeout, lock_wait=lock_wait, yes=yes))
 
 
 @command("rollout", rollout=_ROLLOUT)
@@ -251,7 +249,7 @@ def lock_status(tool: Tool) -> None:
     locks.status(tool)
 
 
-@command(short={"message": "m"}, message="why: whoever is kept out reads it")
+@command(message="why: whoever is kept out reads it")
 def lock_acquire(tool: Tool, message: str = "") -> None:
     """Lock the environment by hand, until it is released."""
     from shipit.flows import locks

@@ -99,8 +99,8 @@ def verify(
 ) -> Verification:
     """Look until every counted instance is current or `wait` seconds have passed, and return the last look.
 
-    With no `wait` it looks once; `stop_when` ends the wait early. Emits Verified after each look. While there is time, AWS being out of reach is a
-    Notice; at the end it raises AwsUnavailable, for it is no verdict. Seconds throughout.
+    With no `wait` it looks once; `stop_when` ends the wait early. Emits Verified after each look. While there is
+    time, AWS being out of reach is a Notice; at the end it raises AwsUnavailable, for it is no verdict. Seconds.
     """
     deadline = clock.now() + timedelta(seconds=wait)
     while True:

@@ -17,6 +17,7 @@ from shipit.models import (
     Deployment,
     DeploymentStatus,
     EventStatus,
+    HealthRule,
     LifecycleEvent,
     Overview,
     Revision,
@@ -112,6 +113,15 @@ class CodeDeploy:
             updateOutdatedInstancesOnly=outdated_only,
         )
 
+    def health_rule(self, config: str) -> HealthRule:
+        """Return how many instances a deployment configuration keeps healthy; one call for those of the user's."""
+        if config in _PREDEFINED:
+            return _PREDEFINED[config]
+        with explained():
+            info = self._client.get_deployment_config(deploymentConfigName=config)["deploymentConfigInfo"]
+        hosts = info["minimumHealthyHosts"]
+        return HealthRule(value=hosts["value"], percent=hosts["type"] == "FLEET_PERCENT")
+
     def restart(self, group: str, *, description: str, config: str) -> str:
         """Start a deployment of mode RESTART, which brings the last successful revision again; return its id.
 
@@ -190,6 +200,13 @@ class CodeDeploy:
             if not page.get("nextToken"):
                 return ids
             token = {"nextToken": page["nextToken"]}
+
+
+_PREDEFINED = {
+    "CodeDeployDefault.AllAtOnce": HealthRule(value=0),
+    "CodeDeployDefault.HalfAtATime": HealthRule(value=50, percent=True),
+    "CodeDeployDefault.OneAtATime": HealthRule(),
+}
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

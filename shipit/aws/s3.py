@@ -78,6 +78,14 @@ class Bucket:
                 for found in page.get("CommonPrefixes", ()):
                     yield found["Prefix"].removeprefix(f"{prefix}/").rstrip("/")
 
+    def names(self, prefix: str) -> list[str]:
+        """Return the names of the objects right below `prefix/`, in order."""
+        with explained():
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.name, Prefix=f"{prefix}/", Delimiter="/"
+            )
+            return [found["Key"].removeprefix(f"{prefix}/") for page in pages for found in page.get("Contents", ())]
+
     def get_json(self, key: str) -> Any:
         """Return the value, or None where there is none."""
         with explained():

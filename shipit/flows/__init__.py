@@ -1,10 +1,10 @@
 """What each command does, step by step: the verbs in their order, over the parts that the wiring made.
 
-    prepare.py   a plan by the settings, refused where it must be
-    deploy.py    plan, deploy, resume, restart
-    conduct.py   one rollout from its record's first word to its last: waves, proof, policy
-    undo.py      take groups back to what they ran before; go back to an older build
-    attend.py    from any machine: watch a rollout, stop it, let its next wave start
-    ask.py       questions that change nothing: verify, status, history, diff, report
-    locks.py     the lock by hand
+prepare.py   a plan by the settings, refused where it must be
+deploy.py    plan, deploy, resume, restart
+conduct.py   one rollout from its record's first word to its last: waves, proof, policy
+undo.py      take groups back to what they ran before; go back to an older build
+attend.py    from any machine: watch a rollout, stop it, let its next wave start
+ask.py       questions that change nothing: verify, status, history, diff, report
+locks.py     the lock by hand
 """

@@ -90,9 +90,7 @@ def _from_codedeploy(tool: Tool, rollout: str) -> RolloutRecord | None:
         )
     if mark is None:
         return None
-    return RolloutRecord(
-        id=rollout, env=mark.env, build=mark.build, by=mark.by, started_at=begun, groups=groups
-    )
+    return RolloutRecord(id=rollout, env=mark.env, build=mark.build, by=mark.by, started_at=begun, groups=groups)
 
 
 class _Watcher:
@@ -198,9 +196,7 @@ class _Watcher:
                 if entry.phase.bad and entry.deployments:
                     bad.append(end)
             elif seen is not None and not entry.phase.ended:
-                self._tool.display(
-                    GroupProgress(group=name, deployment_id=seen.id, overview=seen.overview, at=now)
-                )
+                self._tool.display(GroupProgress(group=name, deployment_id=seen.id, overview=seen.overview, at=now))
             self._told[name] = entry
         return bad
 
@@ -299,5 +295,3 @@ def _stop_all(tool: Tool, record: RolloutRecord) -> int:
 def _is_of(deployment: Deployment, rollout: str) -> bool:
     mark = Mark.parse(deployment.description)
     return mark is not None and mark.rollout == rollout
-
-

@@ -19,7 +19,17 @@ from shipit.events import (
 )
 from shipit.ledger import Scribe
 from shipit.lock import Held
-from shipit.models import Action, NodeState, Outcome, Phase, Proof, RolloutPlan, RolloutRecord, Verification, WaveEntry
+from shipit.models import (
+    Action,
+    NodeState,
+    Outcome,
+    Phase,
+    Proof,
+    RolloutPlan,
+    RolloutRecord,
+    Verification,
+    WaveEntry,
+)
 from shipit.notify import Message
 from shipit.rollout import Deployer, OnBusy, Orders, Policy, Rollout, RolloutState, Tools, annotate
 from shipit.verify import outcome as verdict
@@ -127,9 +137,7 @@ class Conductor:
             raise ended
 
     def _close(self, ended: ShipitError | None) -> None:
-        record = annotate(
-            self.scribe.record, self._rollout.state, {n: note(f) for n, f in self._failures.items()}
-        )
+        record = annotate(self.scribe.record, self._rollout.state, {n: note(f) for n, f in self._failures.items()})
         now = self._tool.clock.now()
         outcome = _outcome(ended, proved=self._manner.verify, stopped=self._rollout.state.closed)
         self.scribe.keep(replace(record, outcome=outcome, ended_at=now, calls=dict(self._tool.session.calls)))
@@ -288,9 +296,7 @@ class Conductor:
             return
         clock = self._tool.clock
         began = clock.now()
-        self._tool.display(
-            WavePaused(wave=number + 1, of=of, seconds=None if by_hand else rollout.bake, at=began)
-        )
+        self._tool.display(WavePaused(wave=number + 1, of=of, seconds=None if by_hand else rollout.bake, at=began))
         while True:
             self._held.check()
             orders = self.orders()

@@ -25,7 +25,7 @@ from shipit.models.deployment import (
     TargetStatus,
 )
 from shipit.models.fleet import Fleet, Group, Instance, InstanceFacts
-from shipit.models.plan import Action, Allowance, Phase, PlannedGroup, RolloutPlan
+from shipit.models.plan import Action, Allowance, HealthRule, Phase, PlannedGroup, RolloutPlan
 from shipit.models.record import FailureNote, GroupEntry, Outcome, Proof, RolloutRecord, WaveEntry
 from shipit.models.verification import Node, NodeState, QueryCost, Report, Verification
 
@@ -44,6 +44,7 @@ __all__ = [
     "Fleet",
     "Group",
     "GroupEntry",
+    "HealthRule",
     "Instance",
     "InstanceFacts",
     "Judged",

@@ -99,6 +99,24 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HealthRule:
+    """Say how many instances a deployment configuration keeps healthy: a count, or a percentage rounded up.
+
+    `value` None keeps all but one, whatever their number (reference codedeploy.md, §1 "Minimum healthy hosts").
+    """
+
+    value: int | None = None
+    percent: bool = False
+
+    def slots(self, hosts: int) -> int:
+        """Return on how many of so many hosts it works at a time; 0 where it cannot work at all."""
+        if self.value is None:
+            return min(hosts, 1)
+        kept = -(-hosts * self.value // 100) if self.percent else self.value
+        return max(hosts - kept, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Allowance:
     """Say how many may fail: `count`, or `percent` (0 to 100) of the whole rollout's, rounded down.
 

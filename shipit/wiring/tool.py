@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from shipit.events import Listener, Throttled
-from shipit.models import Build, Fleet, PublishedBuild, Verification
+from shipit.models import Build, Fleet, HealthRule, PublishedBuild, RolloutPlan, Verification
 from shipit.wiring.sandbox import SandboxTool
 
 if TYPE_CHECKING:
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from shipit.display import Display
     from shipit.ledger import Ledger
     from shipit.lock import Lock
+    from shipit.notify import Message
     from shipit.publish import Builds
     from shipit.settings import Settings
+    from shipit.wiring.restarter import Restarter
     from shipit.wiring.scout import Scout
 
 
@@ -78,6 +80,7 @@ class Tool:
         self.settings = settings
         self.display = display
         self.clock = SystemClock()
+        self._rules: dict[str, HealthRule] = {}
         self.sandbox = SandboxTool(settings, display)
 
     @cached_property
@@ -144,7 +147,8 @@ class Tool:
     @cached_property
     def builds(self) -> Builds:
         """Return the published builds."""
-        from shipit.publish import Builds
+        from shipit.notify import Message
+    from shipit.publish import Builds
 
         return Builds(self.bucket, application=self.settings.application, prefix=self.settings.prefix)
 
@@ -228,15 +232,44 @@ class Tool:
         )
         return ReportReader(athena, database=reports.database, table=reports.table)
 
-    def scout(self, fleet: Fleet) -> Scout:
-        """Return who looks after the instances of the fleet's groups."""
-        from shipit.wiring.scout import Scout
+    def slots(self, config: str, hosts: int) -> int:
+        """Return on how many of so many hosts a deployment configuration works at a time."""
+        if config not in self._rules:
+            self._rules[config] = self.codedeploy.health_rule(config)
+        return self._rules[config].slots(hosts)
+
+    @property
+    def restarter(self) -> Restarter:
+        """Return a CodeDeploy that starts anew what a group runs, whatever it is told to bring."""
+        from shipit.wiring.restarter import Restarter
+
+        return Restarter(self.codedeploy)
+
+    def notify(self, message: Message) -> None:
+        """Tell those who are to hear of a rollout; a failure is a notice."""
+        from shipit.notify import http_post, notify, run_command
+
+        wanted = self.settings.notify
+        notify(
+            message,
+            webhook=wanted.webhook,
+            template=wanted.template,
+            command=wanted.command,
+            run=run_command,
+            post=http_post,
+            listen=self.display,
+        )
+
+    def scout_for(self, made: RolloutPlan) -> Scout:
+        """Return who looks after the instances of the plan's groups."""
+        from shipit.wiring.restarter import Restarter
+    from shipit.wiring.scout import Scout
 
         return Scout(
             codedeploy=self.codedeploy,
             autoscaling=self.autoscaling,
             ec2=self.ec2,
-            asgs={g.name: g.asg for g in fleet.groups},
+            asgs={p.group.name: p.group.asg for p in made.groups},
         )
 
     @cached_property
