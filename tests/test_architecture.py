@@ -30,6 +30,7 @@ VERBS: dict[str, set[str]] = {
     "history": set(),
     "estimate": set(),
     "status": set(),
+    "report": set(),
     "notify": set(),
 }
 #: yaml is not among them: Invoke imports it by itself.
