@@ -30,7 +30,7 @@ from shipit.models import (
     Verification,
     WaveEntry,
 )
-from shipit.notify import Message
+from shipit.notify import Message, Moment
 from shipit.rollout import Deployer, OnBusy, Orders, Policy, Rollout, RolloutState, Tools, annotate
 from shipit.verify import outcome as verdict
 from shipit.wiring import Tool
@@ -120,7 +120,7 @@ class Conductor:
         Whatever happens, the record says how it ended.
         """
         self.scribe.start()
-        self._notify("start", "", None)
+        self._notify(Moment.START, "", None)
         self._rollout.open()
         ended: ShipitError | None = None
         try:
@@ -145,7 +145,7 @@ class Conductor:
             self.scribe.close()
         except AwsError as error:
             self._tool.display(Notice(text=f"the rollout's end was not recorded: {error.message}", warning=True))
-        self._notify("failure" if ended else "success", outcome, ended)
+        self._notify(Moment.FAILURE if ended else Moment.SUCCESS, outcome, ended)
 
     def _lead(self) -> None:
         rollout = self._rollout
@@ -328,7 +328,7 @@ class Conductor:
             self._failures[event.group] = found
             self._tool.display(found)
 
-    def _notify(self, event: str, outcome: str, ended: ShipitError | None) -> None:
+    def _notify(self, event: Moment, outcome: str, ended: ShipitError | None) -> None:
         record = self.scribe.record
         self._tool.notify(
             Message(
@@ -339,10 +339,10 @@ class Conductor:
                 by=record.by,
                 why=record.why,
                 outcome=outcome,
-                exit_code=ended.exit_code if ended else 0,
+                exit_code=None if event is Moment.START else ended.exit_code if ended else 0,
                 message=ended.message if ended else "",
                 groups=len(record.groups),
-                seconds=record.seconds or 0.0,
+                seconds=record.seconds,
             )
         )
 

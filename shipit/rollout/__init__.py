@@ -17,7 +17,7 @@ from shipit.rollout.advance import advance
 from shipit.rollout.decide import decide
 from shipit.rollout.drive import Deployer, Journal, Orders, Rollout, Scout, Tools
 from shipit.rollout.mark import Mark
-from shipit.rollout.record import annotate
+from shipit.rollout.record import annotate, entries, excluded
 from shipit.rollout.resume import restore
 from shipit.rollout.state import GroupState, Observed, OnBusy, Policy, RolloutState, begin
 
@@ -38,5 +38,7 @@ __all__ = [
     "annotate",
     "begin",
     "decide",
+    "entries",
+    "excluded",
     "restore",
 ]

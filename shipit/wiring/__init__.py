@@ -3,6 +3,7 @@
 tool.py      the parts of one command
 scout.py     targets, EC2 and Auto Scaling behind the one question what became of an instance
 person.py    who types, and what they answer
+restarter.py what a rollout acts through where nothing new is brought
 sandbox.py   the embedded sandbox's own commands
 """
 

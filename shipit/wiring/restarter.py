@@ -28,7 +28,7 @@ class Restarter:
         ignore_stop_failures: bool = False,
         outdated_only: bool = False,
     ) -> str:
-        """Start a group's last successful revision anew: a restart takes neither a revision nor a choice of targets."""
+        """Start a group's last successful revision anew; a restart takes no revision and no choice of targets."""
         return self._codedeploy.restart(group, description=description, config=config)
 
     def deployments(self, ids: Iterable[str]) -> Mapping[str, Deployment]:

@@ -147,8 +147,7 @@ class Tool:
     @cached_property
     def builds(self) -> Builds:
         """Return the published builds."""
-        from shipit.notify import Message
-    from shipit.publish import Builds
+        from shipit.publish import Builds
 
         return Builds(self.bucket, application=self.settings.application, prefix=self.settings.prefix)
 
@@ -262,8 +261,7 @@ class Tool:
 
     def scout_for(self, made: RolloutPlan) -> Scout:
         """Return who looks after the instances of the plan's groups."""
-        from shipit.wiring.restarter import Restarter
-    from shipit.wiring.scout import Scout
+        from shipit.wiring.scout import Scout
 
         return Scout(
             codedeploy=self.codedeploy,
