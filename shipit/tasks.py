@@ -48,6 +48,10 @@ _FAULT = {
 }
 
 
+def _way(*names: str) -> dict[str, str]:
+    return {name: _WAY[name] for name in names}
+
+
 @command(on="run the build commands on this machine over SSH, as [user@]host[:port], and bring their files back")
 def build(tool: Tool, on: str = "") -> None:
     """Build the versioned bundle of HEAD."""
@@ -126,7 +130,8 @@ def deploy(
     "build",
     build="the build to go back to; default: the last good one before the fleet's",
     only=_ONLY,
-    **{**_WAY, "ignore_stop_failures": "let the ApplicationStop of the build that is left fail"},
+    **_way("why", "verify", "timeout", "lock_wait", "on_busy", "yes"),
+    ignore_stop_failures="let the ApplicationStop of the build that is left fail",
 )
 def rollback(
     tool: Tool,
@@ -160,7 +165,7 @@ def rollback(
     )
 
 
-@command(only=_ONLY, **_WAY)
+@command(only=_ONLY, **_way("why", "verify", "timeout", "lock_wait", "yes"))
 def restart(
     tool: Tool,
     only: str = "",

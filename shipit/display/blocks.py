@@ -1,4 +1,4 @@
-"""Lay out what takes several lines: a plan, a failed group, the end of a rollout, the verdict over a fleet.
+"""Lay out what takes several lines: a plan, the end of a rollout, the verdict over a fleet.
 
 Pure: values in, lines out. `limit` is the columns that a line may take; without one nothing is cut.
 """
@@ -8,17 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from shipit.display.board import Board
+from shipit.display.failures import cluster_lines
 from shipit.display.text import Line, clean, clip, dollars, duration, listing, plural, size, table, wrap
 from shipit.display.words import TONES, by_phase
-from shipit.events import GroupDiagnosed, RolloutFinished
-from shipit.models import Action, Node, NodeState, Phase, PlannedGroup, RolloutPlan, Target, Verification
+from shipit.events import RolloutFinished
+from shipit.models import Action, Node, NodeState, Phase, PlannedGroup, RolloutPlan, Verification
 
 #: A plan of more groups folds those that are alike; so does the log fold their starts and successes.
 MANY = 100
-_TAIL = 10
 _NODES = 10
-#: Groups that fail for the same cause: as many whole blocks, then as many lines, then only the summary's count.
-_BLOCKS, _LINES = 3, 20
 _BAD = (Phase.FAILED, Phase.PARTIAL, Phase.STOPPED)
 _ACTION_TONES = {Action.DEPLOY: "", Action.CURRENT: "dim", Action.EMPTY: "dim", Action.EXCLUDED: "dim"}
 
@@ -66,63 +64,20 @@ def _totals(plan: RolloutPlan) -> str:
     return ", ".join([deploy, *others])
 
 
-def failure_lines(failure: GroupDiagnosed, limit: int | None = None) -> list[Line]:
-    """Lay out why a group failed: cause, instances, lifecycle event, script, end of its log, next command."""
-    worst = next((t for t in failure.targets if t.failed_event), None)
-    event = worst.failed_event if worst else None
-    facts: list[tuple[str, str, str]] = []
-    if failure.deployment_id:
-        facts.append(("deployment", failure.deployment_id, ""))
-    if failure.targets:
-        facts.append(("instances", _instances(failure.targets), ""))
-    if event:
-        facts.append(("event", f"{event.name} ({event.error_code})" if event.error_code else event.name, ""))
-        if event.script:
-            facts.append(("script", event.script, ""))
-        if event.message:
-            facts.append(("message", event.message, ""))
-        tail = [t for t in event.log_tail.splitlines() if t.strip()][-_TAIL:]
-        if worst and tail:
-            facts.append(("log", f"of {worst.instance_id}, its last lines:", ""))
-            facts += [("", f"| {t.rstrip()}", "dim") for t in tail]
-    facts.append(("next", failure.next_step, "head"))
-    lines = [Line(t, "bad") for t in wrap(clean(f"{failure.group} failed: {failure.cause}"), limit, "    ")]
-    for name, said, tone in facts:
-        text = f"    {name:<10}  {clean(said)}"
-        whole = [clip(text, limit)] if limit is not None and tone == "dim" else wrap(text, limit, " " * 16)
-        lines += [Line(t, tone) for t in whole]
-    return lines
-
-
-def failure_told(failure: GroupDiagnosed, seen: int, limit: int | None = None) -> list[Line]:
-    """Lay out a failure whose cause was seen `seen` times, itself included: in full, in a line, or not at all."""
-    if seen <= _BLOCKS:
-        return failure_lines(failure, limit)
-    if seen > _LINES:
-        return []
-    said = clean(f"{failure.group} failed: {failure.cause} (as above); next: {failure.next_step}")
-    return [Line(t, "bad") for t in wrap(said, limit, "    ")]
-
-
-def _instances(targets: Sequence[Target]) -> str:
-    states: dict[str, int] = {}
-    for target in targets:
-        states[target.status.value.lower()] = states.get(target.status.value.lower(), 0) + 1
-    counted = ", ".join(f"{count} {state}" for state, count in states.items())
-    return f"{listing([t.instance_id for t in targets])} ({counted})"
-
-
 def summary_lines(board: Board, end: RolloutFinished, limit: int | None = None) -> list[Line]:
-    """Lay out the end of a rollout: groups by phase, the failed ones by cause, seconds, AWS calls by operation."""
+    """Lay out the end of a rollout: groups by phase, failures joined where they are equal, AWS calls by operation."""
     bad = [row for row in board.rows.values() if row.phase in _BAD]
     ended = "watched until interrupted, after" if end.interrupted else "ended after"
     head = f"rollout {end.rollout_id} of {end.version} {ended} {duration(end.seconds)}: {by_phase(board)}"
     tone = "warn" if end.interrupted or not board.rows else "bad" if bad else "good"
     done, lost, total = board.instances()
-    facts = [(f"instances  {done - lost:,} of {total:,} succeeded" + (f", {lost:,} did not" if lost else ""), "")]
+    whole = f"instances  {done - lost:,} of {total:,} succeeded" + (f", {lost:,} did not" if lost else "")
+    told = {name for found in end.clusters for name in found.groups}
     causes: dict[tuple[Phase, str], list[str]] = {}
     for row in bad:
-        causes.setdefault((row.phase, board.cause(row)), []).append(row.group)
+        if row.group not in told:
+            causes.setdefault((row.phase, board.cause(row)), []).append(row.group)
+    facts: list[tuple[str, str]] = []
     for (phase, cause), names in causes.items():
         facts.append((f"{phase:<9}  {listing(names)}" + (f": {cause}" if cause else ""), TONES[phase]))
     if end.calls:
@@ -133,6 +88,8 @@ def summary_lines(board: Board, end: RolloutFinished, limit: int | None = None) 
     if end.interrupted:
         facts.append((f"next       its deployments go on without us; inv watch {end.rollout_id}", "head"))
     lines = [Line(t, tone) for t in wrap(clean(head), limit, "  ")]
+    lines += [Line(t) for t in wrap(f"  {whole}", limit, " " * 13)]
+    lines += cluster_lines(end.clusters, board, limit)
     for text, shade in facts:
         lines += [Line(t, shade) for t in wrap("  " + clean(text), limit, " " * 13)]
     return lines

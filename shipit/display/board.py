@@ -61,6 +61,7 @@ class Board:
         self.finished: RolloutFinished | None = None
         self.rows: dict[str, Row] = {}
         self.causes: dict[str, GroupDiagnosed] = {}
+        self._alike: dict[str, list[str]] = {}
         self.throttles = 0
         self.throttled: Throttled | None = None
 
@@ -94,6 +95,7 @@ class Board:
                 row.error = event.error_message or event.error_code
             case GroupDiagnosed():
                 self.causes[event.group] = event
+                self.alike(event).append(event.group)
             case Throttled():
                 self.throttles += 1
                 self.throttled = event
@@ -119,6 +121,10 @@ class Board:
         """Say why a group ended as it did: what was found out, else what CodeDeploy said."""
         known = self.causes.get(row.group)
         return known.cause if known else row.error
+
+    def alike(self, failure: GroupDiagnosed) -> list[str]:
+        """Name the groups that failed as this one did, in the order in which that was found out."""
+        return self._alike.setdefault(failure.likeness or failure.cause, [])
 
     def instances(self) -> tuple[int, int, int]:
         """Count the instances: done, failed or skipped, all."""

@@ -19,7 +19,7 @@ from shipit.errors import ShipitError
 from shipit.events import Event
 from shipit.models import Overview, RolloutPlan, Verification
 
-SCHEMA = 1
+SCHEMA = 2
 #: Properties that a reader would otherwise have to compute by our rules.
 _COMPUTED: dict[type, tuple[str, ...]] = {Overview: ("total", "done"), Verification: ("counted", "converged")}
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
@@ -19,8 +18,9 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
-from shipit.display.blocks import failure_told, plan_lines, summary_lines, value_lines, verdict, verification_lines
+from shipit.display.blocks import plan_lines, summary_lines, value_lines, verdict, verification_lines
 from shipit.display.board import Board
+from shipit.display.failures import failure_told
 from shipit.display.frame import ASCII, Glyphs, bar, ending, frame
 from shipit.display.text import Line, clean, clip, size, wrap
 from shipit.display.words import sentence
@@ -82,7 +82,6 @@ class LiveDisplay:
         self._board = Board()
         self._status: tuple[str, int, int] | None = None
         self._live: Live | None = None
-        self._causes: Counter[str] = Counter()
         self._moved = False
         wide = encodable("━─…", console.file) == "━─…"  # type: ignore[arg-type]  # rich says IO[str]: the same
         self._glyphs = Glyphs() if wide else ASCII
@@ -114,8 +113,9 @@ class LiveDisplay:
                 self._close()
                 self._tell(event)
             case GroupDiagnosed():
-                self._causes[event.cause] += 1
-                self._print(failure_told(event, self._causes[event.cause], self._console.width))
+                with self._lock:
+                    told = failure_told(event, self._board.alike(event), self._console.width)
+                self._print(told)
             case RolloutFinished():
                 self._close()
                 self._print(summary_lines(self._board, event, self._console.width))

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Self
 
 from shipit.display.blocks import age, verdict
 from shipit.display.board import Board, Row
-from shipit.display.text import clean, duration, plural
+from shipit.display.failures import cluster_title, log_tail, shown_event
+from shipit.display.text import clean, duration, listing, plural
 from shipit.display.words import by_phase, counts
 from shipit.errors import ShipitError
-from shipit.events import Event, GroupDiagnosed, Notice, Verified
-from shipit.models import NodeState, Phase, RolloutPlan, Verification
+from shipit.events import Event, Notice, Verified
+from shipit.models import Judged, NodeState, Phase, RolloutPlan, Verification
 
 if TYPE_CHECKING:
     from shipit.display import Display
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _ROWS = 50
 _FAILURES = 10
 _TAIL = 15
+_NAMES = 20
 #: The outcome by exit code (`shipit.errors`), and without an error by the worst phase that a group is in.
 _OUTCOMES = {2: "refused", 3: "partial", 4: "busy", 5: "refused", 6: "still running", 130: "interrupted"}
 _ENDS = (
@@ -131,10 +133,7 @@ def _rollout(board: Board, plan: RolloutPlan) -> Iterable[str]:
     yield _table(("group", "phase", "instances", "took", "deployment"), [_cells(r) for r in order[:_ROWS]])
     if len(order) > _ROWS:
         yield f"… and {len(order) - _ROWS:,} more groups."
-    for failure in list(board.causes.values())[:_FAILURES]:
-        yield from _failure(failure)
-    if len(board.causes) > _FAILURES:
-        yield f"… and {len(board.causes) - _FAILURES:,} more failures."
+    yield from _failures(board)
     if end and end.calls:
         said = ", ".join(f"{escape(n)} {c:,}" for n, c in sorted(end.calls.items(), key=lambda c: (-c[1], c[0])))
         yield f"{plural(sum(end.calls.values()), 'AWS call')}: {said}."
@@ -151,13 +150,34 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _failure(failure: GroupDiagnosed) -> Iterable[str]:
-    yield f"### {escape(failure.group)}: {escape(failure.cause)}"
-    yield f"Next: `{_code(failure.next_step)}`"
-    worst = next((t for t in failure.targets if t.failed_event), None)
-    if worst and worst.failed_event and worst.failed_event.log_tail.strip():
-        yield f"`{_code(worst.instance_id)}`, {escape(worst.failed_event.name)}:"
-        tail = "\n".join(clean(t) for t in worst.failed_event.log_tail.splitlines()[-_TAIL:])
+def _failures(board: Board) -> Iterable[str]:
+    """Tell equal failures as one, and by itself the failure of each group that was not joined with others."""
+    clusters = board.finished.clusters if board.finished else ()
+    told = {name for found in clusters for name in found.groups}
+    failures = [f for f in board.causes.values() if f.group not in told]
+    for found in clusters[:_FAILURES]:
+        yield f"### {escape(cluster_title(found))}"
+        if len(found.groups) > 1:
+            yield f"In {escape(listing(found.groups, _NAMES))}."
+        yield from _next_and_log(found.next_step, found.sample)
+    for failure in failures[: max(_FAILURES - len(clusters), 0)]:
+        yield f"### {escape(failure.group)}: {escape(failure.cause)}"
+        yield from _next_and_log(failure.next_step, failure.judged[0] if failure.judged else None)
+    if len(clusters) + len(failures) > _FAILURES:
+        yield f"… and {len(clusters) + len(failures) - _FAILURES:,} more failures."
+
+
+def _next_and_log(step: str, sample: Judged | None) -> Iterable[str]:
+    if step:
+        yield f"Next: `{_code(step)}`"
+    if sample is None:
+        return
+    event, name = shown_event(sample), _code(sample.target.instance_id)
+    if event is None:
+        yield f"`{name}`: {escape(sample.detail)}"
+    elif lines := log_tail(event, _TAIL):
+        yield f"`{name}`, {escape(event.name)}:"
+        tail = "\n".join(clean(t) for t in lines)
         fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", tail)), default=0))
         yield f"{fence}text\n{tail}\n{fence}"
 

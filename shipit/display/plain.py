@@ -7,7 +7,6 @@ rollout of 500 groups is a page, not a book. What did not succeed is told at onc
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from types import TracebackType
@@ -15,7 +14,6 @@ from typing import Self, TextIO
 
 from shipit.display.blocks import (
     MANY,
-    failure_told,
     plan_lines,
     summary_lines,
     value_lines,
@@ -23,6 +21,7 @@ from shipit.display.blocks import (
     verification_lines,
 )
 from shipit.display.board import Board
+from shipit.display.failures import failure_told
 from shipit.display.text import Line, clean, listing, plural
 from shipit.display.words import fleet, sentence
 from shipit.display.writer import Writer, write_error
@@ -66,7 +65,6 @@ class PlainDisplay:
         self._board = Board()
         self._starts: list[GroupStarted] = []
         self._successes: list[GroupEnded] = []
-        self._causes: Counter[str] = Counter()
         self._told: dict[str, datetime] = {}
         self._verdict = ""
 
@@ -122,7 +120,7 @@ class PlainDisplay:
             case Throttled() if not self._due("throttle", _FLEET, self._now()):
                 return
             case GroupDiagnosed():
-                self._tell_failure(event)
+                self._block(failure_told(event, self._board.alike(event)), None)
             case RolloutFinished(at=at):
                 self._block(summary_lines(self._board, event), at)
             case Verified(verification=found, final=final):
@@ -148,10 +146,6 @@ class PlainDisplay:
             reach = plural(sum(s.overview.succeeded for s in successes), "instance")
             names = listing([s.group for s in successes])
             self._stamped(f"{plural(len(successes), 'group')} succeeded ({reach}): {names}", at)
-
-    def _tell_failure(self, failure: GroupDiagnosed) -> None:
-        self._causes[failure.cause] += 1
-        self._block(failure_told(failure, self._causes[failure.cause]), None)
 
     def _due(self, what: str, every: timedelta, at: datetime) -> bool:
         last = self._told.get(what)

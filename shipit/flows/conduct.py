@@ -226,13 +226,13 @@ class Conductor:
             if current or planned.group.name in groups:
                 published = planned.published or self._made.published
                 builds.setdefault(published.build.version, set()).add(planned.group.name)
-        proofs = [self._ask(build, frozenset(names)) for build, names in builds.items()]
+        proofs = [self._ask(build, frozenset(names), last) for build, names in builds.items()]
         if not last:
             for found in proofs:
                 verdict(found)
         return proofs
 
-    def _ask(self, build: str, asked: frozenset[str]) -> Verification:
+    def _ask(self, build: str, asked: frozenset[str], last: bool) -> Verification:
         """Look until the groups are on the build; instances that came in the middle and run another get it, too."""
         grace = self._tool.settings.reports.grace
         deadline = self._tool.clock.now().timestamp() + grace
@@ -245,12 +245,17 @@ class Conductor:
                 asked,
                 wait=left,
                 stop_when=self._left_behind,
-                listen=lambda event: self._tool.display(
-                    replace(event, final=False) if isinstance(event, Verified) else event
-                ),
+                listen=lambda event: self._show_look(event, last),
             )
             if found.converged or not self._behind or not self._repair():
                 return found
+
+    def _show_look(self, event: Event, last: bool) -> None:
+        """Show a look as one of several; the final one of the last wave comes when the rollout is over."""
+        if not isinstance(event, Verified):
+            self._tool.display(event)
+        elif not (last and event.final):
+            self._tool.display(replace(event, final=False))
 
     def _left_behind(self, found: Verification) -> bool:
         """Tell whether the same groups as at the last look have instances that say they run another build.
