@@ -154,14 +154,22 @@ def test_the_next_install_does_not_reach_into_a_release(host: Host) -> None:
 
 def test_the_new_worker_starts_before_the_old_ones_stop(host: Host) -> None:
     host.prepare(NEW)
-    host.answer("list-units", f"printf 'worker@{OLD}.service loaded active\\nworker@{NEW}.service loaded active\\n'")
+    host.answer("list-units", f"printf 'worker@{OLD}.service loaded active\\n'")
     assert last_line(host.hook("application_start.sh"))["stopped"] == 1
     assert host.calls[-4:] == [
+        "list-units --plain --no-legend worker@*.service",
         f"start worker@{NEW}.service",
         f"enable --quiet worker@{NEW}.service",
-        "list-units --plain --no-legend worker@*.service",
         f"disable --quiet --now --no-block worker@{OLD}.service",
     ]
+
+
+def test_a_build_that_runs_already_is_started_anew(host: Host) -> None:
+    host.prepare(NEW)
+    host.answer("list-units", f"printf 'worker@{OLD}.service loaded active\\nworker@{NEW}.service loaded active\\n'")
+    done = last_line(host.hook("application_start.sh"))
+    assert (done["how"], done["stopped"]) == ("restart", 1)
+    assert f"restart worker@{NEW}.service" in host.calls
 
 
 def test_a_worker_that_does_not_start_leaves_the_old_one_alone(host: Host) -> None:
