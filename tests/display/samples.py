@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 from fakes import NOON, group, published
 
+from shipit.diagnose import cluster, explain, judge
 from shipit.events import (
     BuildFinished,
     BuildStep,
@@ -61,24 +63,30 @@ def plan(count: int = 3, *, instances: int = 2, prefix: str = "queue-") -> Rollo
     )
 
 
-def failure(name: str = "queue-001", *, cause: str = "", instances: int = 2) -> GroupDiagnosed:
+def failure(name: str = "queue-001", *, cause: str = "", instances: int = 2, exit_code: int = 1) -> GroupDiagnosed:
+    """Explain a group whose script failed on all instances; `cause` replaces what is said of it."""
     event = LifecycleEvent(
         name="AfterInstall",
         status=EventStatus.FAILED,
         error_code="ScriptFailed",
         script="scripts/after_install.sh",
-        message="Script at specified location failed",
+        message=f"Script at specified location: scripts/after_install.sh failed with exit code {exit_code}",
         log_tail=TAIL,
     )
-    return GroupDiagnosed(
+    end = GroupEnded(
         group=name,
         deployment_id=f"d-{name.upper()}",
-        cause=cause or "AfterInstall: scripts/after_install.sh exited with an error",
-        next_step="mend scripts/after_install.sh, commit, then inv deploy",
-        targets=tuple(
-            Target(instance_id=f"i-{name}-{n}", status=TargetStatus.FAILED, events=(event,)) for n in range(instances)
-        ),
+        phase=Phase.FAILED,
+        overview=Overview(failed=instances),
+        seconds=9.0,
+        at=NOON,
+        error_code="HEALTH_CONSTRAINTS",
     )
+    targets = [
+        Target(instance_id=f"i-{name}-{n}", status=TargetStatus.FAILED, events=(event,)) for n in range(instances)
+    ]
+    found = explain(end, judge(targets, {}, {}), build="v2")
+    return replace(found, cause=cause or found.cause)
 
 
 def verification(*, bad: bool = True, nodes: int = 300) -> Verification:
@@ -136,6 +144,7 @@ def rollout(count: int, *, failing: tuple[str, ...] = (), instances: int = 2, ti
             yield GroupProgress(group=name, deployment_id=f"d-{name.upper()}", overview=moving, at=at)
         yield Tick(at=at)
     phases: dict[str, Phase] = {}
+    failures: list[GroupDiagnosed] = []
     for name in names:
         phases[name] = Phase.FAILED if name in failing else Phase.SUCCEEDED
         end = Overview(failed=instances) if name in failing else Overview(succeeded=instances)
@@ -149,7 +158,8 @@ def rollout(count: int, *, failing: tuple[str, ...] = (), instances: int = 2, ti
             error_code="HEALTH_CONSTRAINTS" if name in failing else "",
         )
         if name in failing:
-            yield failure(name, instances=instances)
+            failures.append(failure(name, instances=instances))
+            yield failures[-1]
     yield RolloutFinished(
         rollout_id=made.id,
         version="v2",
@@ -157,4 +167,5 @@ def rollout(count: int, *, failing: tuple[str, ...] = (), instances: int = 2, ti
         seconds=5.0 * ticks,
         calls={"CreateDeployment": count, "BatchGetDeployments": 2 * ticks},
         at=at,
+        clusters=cluster(failures),
     )

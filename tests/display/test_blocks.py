@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 from display.samples import failure, plan, rollout, verification
 
-from shipit.display.blocks import failure_lines, plan_lines, summary_lines, verdict, verification_lines
+from shipit.display.blocks import plan_lines, summary_lines, verdict, verification_lines
 from shipit.display.board import Board
+from shipit.display.failures import failure_lines
 from shipit.display.text import Line, width
 from shipit.events import RolloutFinished
 from shipit.models import Action, NodeState, QueryCost
@@ -72,13 +73,26 @@ def test_a_group_of_many_bad_instances_is_cut_and_counted() -> None:
     assert lines[-2] == "  ... and 290 more: 290 silent"
 
 
-def test_a_summary_joins_groups_that_failed_alike() -> None:
+def test_a_summary_tells_equal_failures_once_with_one_log_and_what_to_type() -> None:
     board, end = finished(3, ("queue-000", "queue-002"))
-    assert texts(summary_lines(board, end))[:3] == [
+    assert texts(summary_lines(board, end))[:7] == [
         "rollout r-20261120-120000 of v2 ended after 15 s: 1 succeeded, 2 failed",
         "  instances  2 of 6 succeeded, 4 did not",
-        "  failed     queue-000, queue-002: AfterInstall: scripts/after_install.sh exited with an error",
+        "  failed     4 instances in 2 groups: AfterInstall, exit 1: scripts/after_install.sh",
+        "             in queue-000, queue-002",
+        "             log of i-queue-000-0, its last lines:",
+        "             | line 26 of the log",
+        "             | line 27 of the log",
     ]
+    assert "             next: mend scripts/after_install.sh, commit, then inv deploy" in texts(
+        summary_lines(board, end)
+    )
+
+
+def test_a_summary_names_the_failed_groups_that_no_cluster_names() -> None:
+    board, end = finished(3, ("queue-000", "queue-002"))
+    said = texts(summary_lines(board, replace(end, clusters=())))
+    assert "  failed     queue-000, queue-002: AfterInstall, exit 1: scripts/after_install.sh" in said
 
 
 def test_an_interrupted_watch_says_how_to_resume() -> None:

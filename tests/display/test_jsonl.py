@@ -14,7 +14,7 @@ from display.samples import one_of_each, plan, verification
 from fakes import NOON
 
 from shipit import events
-from shipit.display.jsonl import JsonDisplay, encode, event_name
+from shipit.display.jsonl import SCHEMA, JsonDisplay, encode, event_name
 from shipit.errors import BusyError
 from shipit.events import GroupStarted, Notice, Verified
 
@@ -37,7 +37,7 @@ def test_the_samples_hold_every_type_of_event() -> None:
 def test_every_event_validates(event: events.Event) -> None:
     (line,) = printed(lambda display: display(event))
     VALIDATOR.validate(line)
-    assert line["schema"] == 1
+    assert line["schema"] == SCHEMA
     assert line["event"] == event_name(type(event))
 
 

@@ -55,14 +55,16 @@ def test_ctrl_c_gives_the_cursor_back_and_says_where_it_stood() -> None:
     assert plain(said).splitlines()[-1].startswith("3 groups: 3 running; still deploying: queue-000")
 
 
-def test_failures_of_one_cause_are_shown_in_full_thrice() -> None:
+def test_of_failures_that_are_equal_the_first_is_shown_in_full_and_the_summary_joins_them() -> None:
     stream = io.StringIO()
     with display(stream, 120) as shown:
         for event in rollout(30, failing=tuple(f"queue-{n:03}" for n in range(30))):
             shown(event)
     said = plain(stream.getvalue())
-    assert said.count("| ModuleNotFoundError") == 3
-    assert said.count("(as above)") == 17
+    assert said.count("failed as queue-000 did: 2 script failed") == 19
+    assert said.count("60 instances in 30 groups: AfterInstall, exit 1") == 1
+    # Once where it happened first, once in the summary.
+    assert said.count("| ModuleNotFoundError") == 2
 
 
 def test_an_error_closes_the_region_first(capsys: pytest.CaptureFixture[str]) -> None:

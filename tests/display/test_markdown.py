@@ -1,6 +1,7 @@
 """The page of a CI job says how it ended, why, and what to type."""
 
 import io
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -134,6 +135,13 @@ def test_five_hundred_failures_stay_far_below_what_a_page_may_hold() -> None:
         board.take(event)
     said = summary(board, None, [])
     assert len(said) < 50_000
+    assert "### 1,000 instances in 500 groups: AfterInstall, exit 1: scripts/after&#95;install.sh" in said
+    assert said.count("ModuleNotFoundError") == 1
+    assert board.finished
+    # A page of a rollout that was not joined to its end, as an interrupted one.
+    board.finished = replace(board.finished, clusters=())
+    said = summary(board, None, [])
+    assert len(said) < 50_000
     assert "… and 490 more failures." in said
 
 
@@ -144,4 +152,6 @@ def test_names_and_logs_cannot_become_markup() -> None:
         board.take(event)
     board.take(failure("queue|<script>", cause="see `this` <script>", instances=0))
     said = summary(board, None, [])
-    assert "<script>" not in said
+    assert "queue&#124;&lt;script&gt;" in said
+    # What stands between backticks is shown as it is.
+    assert "<script>" not in re.sub("`[^`\n]*`", "", said)
