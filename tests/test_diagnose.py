@@ -382,9 +382,9 @@ def test_busy_groups_are_one_though_each_has_another_holder() -> None:
         for n in ("email", "reports")
     ]
     (found,) = cluster(busy)
-    assert found.cause == "…: deployment … is still running there"
+    assert found.cause == "deployment … is still running there"
     assert found.instances == ()
-    assert cluster(busy[:1])[0].cause == "email: deployment d-EMAILHOLDER0 is still running there"
+    assert cluster(busy[:1])[0].cause == "deployment d-EMAILHOLDER0 is still running there"
 
 
 # -- whatever happens ---------------------------------------------------------------------------------------------

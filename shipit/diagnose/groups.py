@@ -108,11 +108,12 @@ def after(worst: Judged, instances: Sequence[str], again: str) -> str:
 
 def _by_code(end: GroupEnded, again: str) -> tuple[str, str]:
     """Explain by what CodeDeploy says of the whole deployment, as no target shows a cause."""
+    said = end.error_message.removeprefix(f"{end.group}: ")
     match end.error_code:
         case "BUSY":
-            return end.error_message, f"wait for it to end, then {again}"
+            return said, f"wait for it to end, then {again}"
         case "NOT_CREATED":
-            return f"could not be started: {end.error_message}", again
+            return f"could not be started: {said}", again
         case "NO_INSTANCES":
             return "no instance was in service", f"scale the group out, then {again}"
         case "HEALTH_CONSTRAINTS" if not end.overview.failed:
@@ -122,8 +123,8 @@ def _by_code(end: GroupEnded, again: str) -> tuple[str, str]:
                 f"set a rollout.deployment-config that can work with so few instances, then {again}",
             )
     if end.phase is Phase.STOPPED:
-        return end.error_message or "stopped by hand", again
+        return said or "stopped by hand", again
     if end.phase is Phase.PARTIAL:
         left = end.overview.failed + end.overview.skipped
         return f"CodeDeploy calls it succeeded, yet {left} of {end.overview.total} instances were left behind", again
-    return end.error_message or f"ended as {end.phase}: {end.error_code or 'no reason given'}", again
+    return said or f"ended as {end.phase}: {end.error_code or 'no reason given'}", again

@@ -17,7 +17,8 @@ from shipit.models import Action, Node, NodeState, Phase, PlannedGroup, RolloutP
 #: A plan of more groups folds those that are alike; so does the log fold their starts and successes.
 MANY = 100
 _NODES = 10
-_BAD = (Phase.FAILED, Phase.PARTIAL, Phase.STOPPED)
+#: So many of the slowest groups are named at the end.
+_SLOWEST = 3
 _ACTION_TONES = {Action.DEPLOY: "", Action.CURRENT: "dim", Action.EMPTY: "dim", Action.EXCLUDED: "dim"}
 
 
@@ -66,7 +67,7 @@ def _totals(plan: RolloutPlan) -> str:
 
 def summary_lines(board: Board, end: RolloutFinished, limit: int | None = None) -> list[Line]:
     """Lay out the end of a rollout: groups by phase, failures joined where they are equal, AWS calls by operation."""
-    bad = [row for row in board.rows.values() if row.phase in _BAD]
+    bad = [row for row in board.rows.values() if row.phase.bad]
     ended = "watched until interrupted, after" if end.interrupted else "ended after"
     head = f"rollout {end.rollout_id} of {end.version} {ended} {duration(end.seconds)}: {by_phase(board)}"
     tone = "warn" if end.interrupted or not board.rows else "bad" if bad else "good"
@@ -78,6 +79,10 @@ def summary_lines(board: Board, end: RolloutFinished, limit: int | None = None) 
         if row.group not in told:
             causes.setdefault((row.phase, board.cause(row)), []).append(row.group)
     facts: list[tuple[str, str]] = []
+    slowest = sorted((r for r in board.rows.values() if r.seconds), key=lambda r: -(r.seconds or 0.0))[:_SLOWEST]
+    if len(board.rows) > _SLOWEST and slowest:
+        took = ", ".join(f"{clean(r.group)} {duration(r.seconds or 0.0)}" for r in slowest)
+        facts.append((f"slowest    {took}", "dim"))
     for (phase, cause), names in causes.items():
         facts.append((f"{phase:<9}  {listing(names)}" + (f": {cause}" if cause else ""), TONES[phase]))
     if end.calls:

@@ -11,11 +11,14 @@ from shipit.events import (
     GroupDiagnosed,
     GroupEnded,
     GroupProgress,
+    GroupRetried,
     GroupStarted,
     RolloutFinished,
     RolloutStarted,
     Throttled,
     Tick,
+    WavePaused,
+    WaveStarted,
 )
 from shipit.models import Overview, Phase, RolloutPlan
 
@@ -31,6 +34,7 @@ class Row:
     overview: Overview = field(default_factory=Overview)
     started_at: datetime | None = None
     seconds: float | None = None
+    expected: float | None = None
     error: str = ""
 
     @property
@@ -62,6 +66,8 @@ class Board:
         self.rows: dict[str, Row] = {}
         self.causes: dict[str, GroupDiagnosed] = {}
         self._alike: dict[str, list[str]] = {}
+        self.wave: WaveStarted | None = None
+        self.paused: WavePaused | None = None
         self.throttles = 0
         self.throttled: Throttled | None = None
 
@@ -77,12 +83,21 @@ class Board:
                 self.__init__()  # type: ignore[misc]  # a second rollout starts from nothing, as the first did
                 self.plan, self.started_at, self.last_tick = plan, at, at
                 self.rows = {
-                    p.group.name: Row(group=p.group.name, instances=p.group.in_service) for p in plan.to_deploy
+                    p.group.name: Row(group=p.group.name, instances=p.group.in_service, expected=p.expected)
+                    for p in plan.to_deploy
                 }
+            case WaveStarted():
+                self.wave, self.paused = event, None
+            case WavePaused():
+                self.paused = event
+            case GroupRetried():
+                row = self._row(event.group, 0)
+                row.phase, row.overview, row.error = Phase.WAITING, Overview(), ""
             case GroupStarted():
                 row = self._row(event.group, event.instances)
                 row.instances, row.deployment_id = event.instances, event.deployment_id
-                row.phase, row.started_at = Phase.RUNNING, event.at
+                row.phase, row.started_at = Phase.RUNNING, row.started_at or event.at
+                row.error = ""
             case GroupProgress():
                 row = self._row(event.group, event.overview.total)
                 row.deployment_id, row.overview = event.deployment_id, event.overview

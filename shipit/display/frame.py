@@ -9,11 +9,11 @@ from datetime import datetime
 from shipit.display.board import Board, Row
 from shipit.display.text import Line, clean, clip, duration, listing, pad, plural, width
 from shipit.display.words import TONES, by_phase
+from shipit.events import WavePaused
 from shipit.models import Phase
 
 #: Seconds without a look at AWS after which the view says so.
 _STALE = 20.0
-_BAD = (Phase.FAILED, Phase.PARTIAL, Phase.STOPPED)
 #: A list that is folded anyway gives a row away for what Ctrl-C does, where it has so many.
 _SPARE = 10
 
@@ -39,7 +39,7 @@ def frame(board: Board, now: datetime, *, columns: int, lines: int, glyphs: Glyp
     """
     top = [*_header(board, now, columns, glyphs), _bar_line(board, columns, glyphs)]
     foot = _footer(board, now)
-    bad = [r for r in board.rows.values() if r.phase in _BAD]
+    bad = [r for r in board.rows.values() if r.phase.bad]
     # Stable, so that a list of groups that started together does not jump.
     moving = sorted(board.in_phase(Phase.RUNNING), key=lambda r: r.elapsed(now) or 0.0, reverse=True)
     foot += _way_out(board, columns, max(lines - len(top) - len(foot), 0), len(bad) + len(moving))
@@ -68,10 +68,20 @@ def _fit(rows: Sequence[Row], room: int) -> tuple[Sequence[Row], int]:
 def _header(board: Board, now: datetime, columns: int, glyphs: Glyphs) -> list[Line]:
     plan = board.plan
     named = f"{plan.env}  {plan.published.build.version}  {plan.id}" if plan else ""
-    passed = duration((now - board.started_at).total_seconds()) if board.started_at else ""
+    passed = _passed(board, now)
     left = max(columns - width(passed) - 2, 0)
     head = f"{pad(clip(clean(named), left, glyphs.mark), left)}  {passed}" if left else passed
-    return [Line(head, "head"), Line(f"{plural(len(board.rows), 'group')}: {by_phase(board)}")]
+    wave = f"wave {board.wave.wave} of {board.wave.of}, " if board.wave else ""
+    return [Line(head, "head"), Line(f"{wave}{plural(len(board.rows), 'group')}: {by_phase(board)}")]
+
+
+def _passed(board: Board, now: datetime) -> str:
+    """Say how long it has taken, and how long past rollouts say that it will."""
+    if board.started_at is None:
+        return ""
+    passed = duration((now - board.started_at).total_seconds())
+    expected = board.plan.expected if board.plan else None
+    return f"{passed} of about {duration(expected)}" if expected else passed
 
 
 def _bar_line(board: Board, columns: int, glyphs: Glyphs) -> Line:
@@ -90,7 +100,7 @@ def bar(done: int, total: int, columns: int, glyphs: Glyphs = UNICODE) -> str:
 def _row(row: Row, now: datetime, columns: int, name: int, glyphs: Glyphs, cause: str = "") -> Line:
     passed = row.elapsed(now)
     # A failed group is not "all done": its bar shows what got the build.
-    done = row.overview.succeeded if row.phase in _BAD else row.done
+    done = row.overview.succeeded if row.phase.bad else row.done
     cells = [pad(clip(clean(row.group), name, glyphs.mark), name)]
     if columns >= 50:
         cells.append(bar(done, row.total, 30 if columns >= 140 else 14, glyphs))
@@ -98,7 +108,7 @@ def _row(row: Row, now: datetime, columns: int, name: int, glyphs: Glyphs, cause
     cells.append(f"{'' if passed is None else duration(passed):>11}")
     if columns >= 100:
         cells.append(f"{clean(row.deployment_id):<11}")
-    notes = [row.phase.value] if row.phase in _BAD else []
+    notes = [row.phase.value] if row.phase.bad else []
     notes += [f"{row.overview.failed} failed"] if row.overview.failed and row.phase is Phase.RUNNING else []
     notes += [clean(cause)] if cause else []
     return Line("  ".join([*cells, ": ".join(notes)]).rstrip(), TONES[row.phase])
@@ -106,6 +116,8 @@ def _row(row: Row, now: datetime, columns: int, name: int, glyphs: Glyphs, cause
 
 def _footer(board: Board, now: datetime) -> list[Line]:
     said = []
+    if board.paused:
+        said.append(_paused(board.paused, now))
     silent = (now - board.last_tick).total_seconds() if board.last_tick else 0.0
     if silent >= _STALE:
         said.append(f"last looked {duration(silent)} ago; the deployments go on")
@@ -115,6 +127,13 @@ def _footer(board: Board, now: datetime) -> list[Line]:
             f"{board.throttled.rate:.1f} calls a second"
         )
     return [Line("; ".join(said), "warn")] if said else []
+
+
+def _paused(pause: WavePaused, now: datetime) -> str:
+    if pause.seconds is None:
+        return f"wave {pause.wave} is done; inv promote lets the next one start"
+    left = max(pause.seconds - (now - pause.at).total_seconds(), 0.0)
+    return f"wave {pause.wave} is done; the next one starts in {duration(left)}, or by inv promote"
 
 
 def _way_out(board: Board, columns: int, room: int, groups: int) -> list[Line]:

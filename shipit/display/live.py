@@ -40,6 +40,7 @@ from shipit.events import (
     Tick,
     UploadProgress,
     Verified,
+    WaveStarted,
 )
 from shipit.models import RolloutPlan
 
@@ -106,6 +107,9 @@ class LiveDisplay:
             case RolloutStarted():
                 self._status = None
                 self._open()
+            case WaveStarted():
+                self._status = None
+                self._tell(event)
             case UploadProgress(version=version, sent=sent, total=total):
                 self._status = (f"uploading {version}: {size(sent)} of {size(total)}", sent, total)
                 self._open()
@@ -188,14 +192,18 @@ class LiveDisplay:
 
     def _region(self, columns: int, lines: int) -> list[Line]:
         with self._lock:
+            status = self._status
             if self._board.running:
-                return frame(self._board, self._now(), columns=columns, lines=lines, glyphs=self._glyphs)
-        if self._status is None:
-            return []
-        said, done, total = self._status
+                room = lines - (status is not None)
+                drawn = frame(self._board, self._now(), columns=columns, lines=room, glyphs=self._glyphs)
+                return [*drawn, *([self._status_line(status, columns)] if status else [])]
+        return [self._status_line(status, columns)] if status else []
+
+    def _status_line(self, status: tuple[str, int, int], columns: int) -> Line:
+        said, done, total = status
         room = columns - len(said) - 2
         drawn = f"{bar(done, total, min(room, 40), self._glyphs)}  {said}" if room >= 8 else said
-        return [Line(clip(clean(drawn), columns, self._glyphs.mark))]
+        return Line(clip(clean(drawn), columns, self._glyphs.mark))
 
     def _print(self, lines: Iterable[Line]) -> None:
         text, lines = Text(no_wrap=True, overflow="ignore"), list(lines)

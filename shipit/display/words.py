@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from shipit.display.board import Board
-from shipit.display.text import Line, clean, duration, plural, size
+from shipit.display.text import Line, clean, duration, listing, plural, size
 from shipit.events import (
     BuildFinished,
     BuildStep,
     Event,
+    GroupBlocked,
     GroupEnded,
+    GroupRetried,
     GroupStarted,
     Notice,
     Published,
+    RolloutHalted,
     RolloutStarted,
     Throttled,
     UploadProgress,
+    WavePaused,
+    WaveStarted,
 )
 from shipit.models import Overview, Phase
 
@@ -23,12 +28,25 @@ TONES = {
     Phase.WAITING: "dim",
     Phase.RUNNING: "",
     Phase.SUCCEEDED: "good",
+    Phase.EXAMINING: "",
     Phase.PARTIAL: "warn",
+    Phase.EMPTY: "warn",
+    Phase.SKIPPED: "warn",
     Phase.FAILED: "bad",
     Phase.STOPPED: "warn",
 }
 #: Phases in the order that a reader asks for them.
-ORDER = (Phase.SUCCEEDED, Phase.FAILED, Phase.PARTIAL, Phase.STOPPED, Phase.RUNNING, Phase.WAITING)
+ORDER = (
+    Phase.SUCCEEDED,
+    Phase.FAILED,
+    Phase.PARTIAL,
+    Phase.STOPPED,
+    Phase.SKIPPED,
+    Phase.EMPTY,
+    Phase.RUNNING,
+    Phase.EXAMINING,
+    Phase.WAITING,
+)
 
 
 def sentence(event: Event) -> Line | None:
@@ -48,9 +66,28 @@ def sentence(event: Event) -> Line | None:
         case RolloutStarted(plan=plan):
             groups = plan.to_deploy
             reach = f"{plural(len(groups), 'group')}, {plural(sum(g.group.in_service for g in groups), 'instance')}"
-            return Line(clean(f"rollout {plan.id} of {plan.published.build.version} to {plan.env}: {reach}"), "head")
-        case GroupStarted(group=group, deployment_id=deployment, instances=instances):
-            return Line(clean(f"{group}: started {deployment} on {plural(instances, 'instance')}"))
+            said = f"rollout {plan.id} of {plan.published.build.version} to {plan.env}: {reach}"
+            took = f"; about {duration(plan.expected)} by past ones" if plan.expected else ""
+            return Line(clean(said + took), "head")
+        case WaveStarted(wave=wave, of=of, groups=names):
+            said = f"wave {wave} of {of}: {plural(len(names), 'group')}: {listing(names)}"
+            return Line(clean(said), "head")
+        case WavePaused(wave=wave, of=of, seconds=seconds):
+            next_one = (
+                "inv promote lets the next one start"
+                if seconds is None
+                else f"the next one starts in {duration(seconds)}; inv promote starts it now"
+            )
+            return Line(f"wave {wave} of {of} is done; {next_one}", "head")
+        case GroupStarted(group=group, deployment_id=deployment, instances=instances, attempt=attempt):
+            again = f", try {attempt}" if attempt > 1 else ""
+            return Line(clean(f"{group}: started {deployment} on {plural(instances, 'instance')}{again}"))
+        case GroupBlocked(group=group, holder_id=holder):
+            return Line(clean(f"{group}: waits for {holder}, somebody else's deployment"), "warn")
+        case GroupRetried(group=group, reason=reason):
+            return Line(clean(f"{group}: {reason}; it is tried again"), "warn")
+        case RolloutHalted(reason=reason):
+            return Line(clean(f"no new group starts: {reason}"), "bad")
         case GroupEnded():
             return Line(clean(_ended(event)), TONES[event.phase])
         case Throttled(operation=operation, rate=rate):
