@@ -141,8 +141,8 @@ class Git:
         )
 
     def _knows(self, name: str) -> bool:
-        """Tell whether the repository holds the commit; a name that git would read as a flag is none."""
-        if not name or name.startswith("-"):
+        """Tell whether the repository holds the commit; `--verify` takes no flag for a name."""
+        if not name:
             return False
         arguments = f"rev-parse --verify --quiet {quote(name + '^{commit}')}"
         result = self._run(arguments)

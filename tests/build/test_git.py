@@ -144,7 +144,17 @@ def test_of_two_branches_neither_is_an_ancestor(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "strange", ["f" * 40, "", "nonsense", "--all", "-h", "HEAD; touch /tmp/x", "HEAD:app/main.py"]
+    "strange",
+    [
+        "f" * 40,
+        "",
+        "nonsense",
+        "--all",
+        "--disambiguate=abcd",
+        "--since=now",
+        "HEAD; touch /tmp/x",
+        "HEAD:app/main.py",
+    ],
 )
 def test_a_commit_that_is_not_here_is_no_answer_and_no_error(root: Path, strange: str) -> None:
     head = git(root, "rev-parse", "HEAD")
