@@ -14,10 +14,13 @@ def previous_good(records: Iterable[RolloutRecord], running: str) -> RolloutReco
     A build that was undone is no place to go back to, unless it was brought again later and that ended good. Rollouts
     of the whole fleet come before those that left groups out: the build of a trial is not the fleet's.
     """
+    ranked = newest_first(records)
+    left = {record.undoes for record in ranked}
     partial: RolloutRecord | None = None
     undone: set[str] = set()
-    for record in newest_first(records):
-        if record.undone_by or record.outcome is Outcome.ROLLED_BACK:
+    for record in ranked:
+        # Whoever undoes a rollout writes both records, and may have died between the two.
+        if record.undone_by or record.id in left or record.outcome is Outcome.ROLLED_BACK:
             undone.add(record.build)
         elif record.outcome.good and record.build != running and record.build not in undone:
             if not record.excluded:

@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 from shipit.errors import UsageError
 from shipit.events import Listener, Notice
+from shipit.wording import duration, plural
 
 #: Seconds that a webhook may take to answer, that a command may take, and that lie before the second try.
 POST_TIMEOUT, COMMAND_TIMEOUT, PAUSE = 10.0, 60.0, 1.0
@@ -50,8 +51,8 @@ class Moment(StrEnum):
 class Message:
     """Hold what a notification tells.
 
-    `message` is the sentence for people; `groups` counts those of the rollout; `seconds` is how long it took and
-    `exit_code` what the command will return, both None at the start.
+    `message` is what the command says of its end, if anything; `groups` counts those of the rollout; `seconds` is how
+    long it took and `exit_code` what the command will return, both None at the start.
     """
 
     event: Moment
@@ -67,6 +68,16 @@ class Message:
     seconds: float | None = None
 
     @property
+    def sentence(self) -> str:
+        """Say it to people: the message, or what the other fields tell."""
+        what = f"{self.build} to {plural(self.groups, 'group')}"
+        if self.event is Moment.START:
+            return self.message or f"a rollout of {what} has started"
+        took = f" after {duration(self.seconds)}" if self.seconds is not None else ""
+        said = f"the rollout of {what} ended {self.outcome or self.event}{took}"
+        return f"{said}: {self.message}" if self.message else said
+
+    @property
     def values(self) -> Mapping[str, str]:
         """Return what a template may name and, in capitals behind `SHIPIT_HOOK_`, what a command is given."""
         return {
@@ -78,7 +89,7 @@ class Message:
             "why": self.why,
             "outcome": self.outcome,
             "exit_code": "" if self.exit_code is None else str(self.exit_code),
-            "message": self.message,
+            "message": self.sentence,
             "groups": str(self.groups),
             "seconds": "" if self.seconds is None else f"{self.seconds:.0f}",
         }
@@ -138,10 +149,8 @@ def body_of(template: str, message: Message) -> bytes:
 
 def slack_text(message: Message) -> str:
     """Return the default message, in which Slack finds no command: `&`, `<` and `>` escaped as it asks."""
-    said = f"{_MARKS[message.event]} {message.env}: {message.message or message.outcome or message.event}"
-    facts = [f"build {message.build}", f"rollout {message.rollout}", f"by {message.by}"]
-    facts += [message.why] if message.why else []
-    text = f"{said} ({', '.join(facts)})"
+    facts = [message.rollout, f"by {message.by}", *([message.why] if message.why else [])]
+    text = f"{_MARKS[message.event]} {message.env}: {message.sentence} ({', '.join(facts)})"
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -46,6 +46,11 @@ def test_nor_is_it_where_an_earlier_rollout_of_it_was_good() -> None:
     assert found([*records[:2], record("v3", minute=3, outcome=Outcome.ROLLED_BACK), records[3]], "v2") == "r1"
 
 
+def test_that_a_rollback_names_what_it_undoes_is_enough_where_the_other_record_was_not_written() -> None:
+    records = [record("v1", minute=1), record("v3", minute=3), record("v2", minute=4, undoes="r3")]
+    assert found(records, "v2") == "r1"
+
+
 def test_a_build_that_was_undone_and_then_brought_for_good_counts_again() -> None:
     records = [record("v3", minute=3, undone_by="r4"), record("v3", minute=5), record("v4", minute=6)]
     assert found(records, "v4") == "r5"

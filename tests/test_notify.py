@@ -31,7 +31,6 @@ DONE = Message(
     why="the importer",
     outcome="converged",
     exit_code=0,
-    message="all 50 groups run v2",
     groups=50,
     seconds=312.4,
 )
@@ -104,8 +103,21 @@ def test_the_default_is_what_slack_takes() -> None:
     post = FakePost()
     assert told(webhook=HOOK, post=post) == ([], [])
     assert [json.loads(b) for b in post.bodies] == [
-        {"text": "✓ production: all 50 groups run v2 (build v2, rollout r1, by ann@laptop, the importer)"}
+        {
+            "text": "✓ production: the rollout of v2 to 50 groups ended converged after 5 min 12 s "
+            "(r1, by ann@laptop, the importer)"
+        }
     ]
+
+
+def test_each_moment_has_its_sentence() -> None:
+    start = replace(DONE, event=Moment.START, exit_code=None, seconds=None, outcome="running", groups=1)
+    assert start.sentence == "a rollout of v2 to 1 group has started"
+    bad = replace(DONE, event=Moment.FAILURE, outcome="failed", exit_code=1, message="3 of 50 groups failed")
+    assert bad.sentence == "the rollout of v2 to 50 groups ended failed after 5 min 12 s: 3 of 50 groups failed"
+    assert replace(bad, outcome="", seconds=None, message="").sentence == (
+        "the rollout of v2 to 50 groups ended failure"
+    )
 
 
 def test_the_default_lets_nobody_call_a_whole_channel() -> None:
@@ -259,7 +271,7 @@ def test_a_command_is_given_all_of_it_in_its_environment() -> None:
                 "SHIPIT_HOOK_WHY": "the importer",
                 "SHIPIT_HOOK_OUTCOME": "converged",
                 "SHIPIT_HOOK_EXIT_CODE": "0",
-                "SHIPIT_HOOK_MESSAGE": "all 50 groups run v2",
+                "SHIPIT_HOOK_MESSAGE": "the rollout of v2 to 50 groups ended converged after 5 min 12 s",
                 "SHIPIT_HOOK_GROUPS": "50",
                 "SHIPIT_HOOK_SECONDS": "312",
             },
