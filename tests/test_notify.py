@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -277,6 +278,13 @@ def test_a_command_is_given_all_of_it_in_its_environment() -> None:
             },
         )
     ]
+
+
+def test_the_page_of_the_docs_names_all_that_is_told_and_nothing_else() -> None:
+    page = (Path(__file__).parent.parent / "docs/notifications.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `\$\{(\w+)\}`", page, re.MULTILINE)) == {*DONE.values, "slack"}
+    named = set(re.findall(r"\| `SHIPIT_HOOK_(\w+)`", page))
+    assert named == {name.upper() for name in DONE.values}
 
 
 # --- real commands -------------------------------------------------------------------------------------------------
