@@ -3,6 +3,7 @@
 Nothing is imported here: each part loads only what it needs.
 
     wire.py       the AWS JSON 1.1 door, held to botocore's service models
+    faults/       what goes wrong on demand: inv sandbox.fault
     throttle.py   "Rate exceeded" on demand, and the count of all calls
     clock.py      the sandbox's time and its one timer thread
     agents.py     the seam between CodeDeploy and the instances; scripted instances
@@ -20,5 +21,5 @@ Nothing is imported here: each part loads only what it needs.
     membership.py instances come and go with moto's Auto Scaling groups
     moto_door.py  moto in this process; all that knows its insides
     objects.py    Athena's way to moto's objects
-    control.py    the requests below /_sandbox/: status, stop, what goes wrong on demand
+    control.py    the requests below /_sandbox/: status, stop, scripts and faults
 """

@@ -152,7 +152,7 @@ class Faults:
             when = f"during {values['during']}" if "during" in values else "between two events"
         elif ids:
             self._parts.fleet.reclaim(ids)
-        return f"{', '.join(ids) or 'nobody'}, {when}"
+        return f"{len(ids)} {when}: {', '.join(ids)}"
 
     def _occupy(self, group: str, seconds: float) -> None:
         agent, deployments = self._parts.agent, self._parts.deployments

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -138,10 +139,10 @@ class FaultyAgent:
                 else ("hook", f"{one.trouble.how} in {one.event}, {_about(one.chosen)}", one.hits)
                 for one in self._broken
             ]
-            rows += [
-                ("reclaim", f"{name} {'during' if doom.during else 'before'} {doom.event}", 0)
-                for name, doom in self._doomed.items()
-            ]
+            ends = Counter(
+                f"during {doom.event}" if doom.during else "between two events" for doom in self._doomed.values()
+            )
+            rows += [("reclaim", f"{count} still to end {when}", 0) for when, count in ends.items()]
             rows += [("busy", f"{one.group}: {name}", 0) for name, one in self._held.items() if not one.released]
             return rows
 

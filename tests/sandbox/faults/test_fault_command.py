@@ -66,7 +66,7 @@ def test_a_slip_starts_no_sandbox(tmp_path: Path) -> None:
     assert not project.state.exists()
 
 
-def test_a_deploy_goes_on_through_resets_errors_and_throttling(project: Project) -> None:
+def test_a_deploy_goes_on_through_errors_and_throttling(project: Project) -> None:
     project.control("script", rules=[{"seconds": 0.1}])
     project.inv("sandbox.fault", "throttle", "--probability", "20%")
     project.inv("sandbox.fault", "errors", "--share", "5%", "--seed", "2")

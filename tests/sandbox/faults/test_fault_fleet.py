@@ -135,6 +135,8 @@ def test_an_instance_dies_in_the_middle_of_the_event_and_codedeploy_never_hears_
     victim = members(sandbox, "email")[0]
     fault(sandbox, "reclaim", ids=[victim], during="Install")
     assert end_of(sandbox, victim)[0] == "running"
+    doomed = {"fault": "reclaim", "what": "1 still to end during Install", "struck": 0}
+    assert sandbox.control("faults") == {"in_effect": [doomed]}
     deployment = create(sandbox, "email")
     eventually(lambda: victim not in members(sandbox, "email"))
     assert end_of(sandbox, victim) == ("terminated", "Server.SpotInstanceTermination")
@@ -168,6 +170,15 @@ def test_two_reclaims_choose_different_instances_and_clear_spares_those_still_al
     before = everybody(sandbox)
     assert ended(sandbox, create(sandbox, "email"))["status"] == "Succeeded"
     assert everybody(sandbox) == before
+
+
+def test_the_same_seed_chooses_the_same_instances(sandbox: Sandbox) -> None:
+    def chosen(seed: int) -> str:
+        told = fault(sandbox, "reclaim", number=4, during="Install", seed=seed)
+        fault(sandbox, "clear")
+        return told
+
+    assert chosen(1) == chosen(1) != chosen(2)
 
 
 def test_unknown_instances_and_groups_are_named_and_nobody_is_touched(sandbox: Sandbox) -> None:

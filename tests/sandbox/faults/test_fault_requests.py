@@ -1,7 +1,9 @@
 """Requests of clients are late, refused, reset or carried out unanswered; those of the instances never are."""
 
 import io
+import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -147,6 +149,32 @@ def test_a_reset_ends_the_connection_without_an_answer(sandbox: Sandbox) -> None
     fault(sandbox, "clear")
     call(sandbox, "codedeploy")
     assert "Traceback" not in (sandbox.state / "daemon.log").read_text()
+
+
+def test_what_arrives_is_rst_and_not_the_orderly_end_of_a_connection(sandbox: Sandbox) -> None:
+    fault(sandbox, "reset", share=1)
+    for _ in range(2):
+        with socket.create_connection(("127.0.0.1", sandbox.config.port), timeout=10) as connection:
+            connection.sendall(b"GET /some-bucket?list-type=2 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            with pytest.raises(ConnectionResetError):
+                connection.recv(1)
+
+
+def test_many_clients_at_once_are_hit_exactly_as_often_as_is_counted(sandbox: Sandbox) -> None:
+    fault(sandbox, "errors", share=0.5, service="codedeploy")
+    client = sandbox.client("codedeploy")
+
+    def fails(_: int) -> bool:
+        try:
+            client.list_applications()
+        except ClientError:
+            return True
+        return False
+
+    with ThreadPoolExecutor(8) as pool:
+        failed = sum(pool.map(fails, range(80)))
+    assert 0 < failed < 80
+    assert struck(sandbox) == {"errors": failed}
 
 
 def test_every_other_reset_comes_after_the_object_was_written(sandbox: Sandbox) -> None:
