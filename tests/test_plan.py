@@ -1,26 +1,30 @@
 """A plan decides every group, with a reason, and writes nothing."""
 
+from datetime import timedelta
+from typing import Any
+
 import pytest
-from fakes import deployment, fleet, group, published
+from fakes import NOON, deployment, fleet, group, published
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shipit.errors import UsageError
-from shipit.models import Action, Fleet, Instance, Overview, PlannedGroup
-from shipit.plan import make_plan, patterns, running_build, select
+from shipit.models import Action, Fleet, HealthRule, Instance, Overview, PlannedGroup, RolloutPlan
+from shipit.plan import Rules, make_plan, patterns, running_build, select
 
 
-def decide(*groups: object, only: tuple[str, ...] = (), version: str = "v2") -> dict[str, PlannedGroup]:
-    plan = make_plan(
+def planned(*groups: object, version: str = "v2", **rules: Any) -> RolloutPlan:
+    return make_plan(
         Fleet(groups=groups),  # type: ignore[arg-type]  # tests pass groups
         published(version),
+        Rules(prefix="builds", deployment_config="AllAtOnce", **rules),
         rollout_id="r",
         env="test",
-        deployment_config="AllAtOnce",
-        prefix="builds",
-        only=only,
     )
-    return {p.group.name: p for p in plan.groups}
+
+
+def decide(*groups: object, version: str = "v2", **rules: Any) -> dict[str, PlannedGroup]:
+    return {p.group.name: p for p in planned(*groups, version=version, **rules).groups}
 
 
 def test_a_group_that_runs_another_build_is_deployed_and_the_reason_names_it() -> None:
@@ -52,12 +56,74 @@ def test_a_success_that_left_instances_behind_is_not_current() -> None:
     assert "1 of 4" in found.reason
 
 
-def test_a_busy_group_is_left_alone_and_its_holder_named() -> None:
-    holder = deployment("a", "v9", "InProgress", id="d-HOLDER", description="by hand")
-    found = decide(group("a", last_attempt=holder))["a"]
-    assert found.action is Action.BUSY
-    assert "d-HOLDER" in found.reason
-    assert "by hand" in found.reason
+HOLDER = deployment("a", "v9", "InProgress", id="d-HOLDER", description="by hand", created_at=NOON)
+
+
+@pytest.mark.parametrize(
+    ("on_busy", "action", "verb"),
+    [
+        ("skip", Action.BUSY, ""),
+        ("fail", Action.BUSY, ""),
+        ("wait", Action.DEPLOY, "waits"),
+        ("stop", Action.DEPLOY, "stops"),
+    ],
+)
+def test_a_busy_group_is_treated_as_the_policy_says_and_its_holder_named(
+    on_busy: str, action: Action, verb: str
+) -> None:
+    found = decide(group("a", last_attempt=HOLDER), on_busy=on_busy, now=NOON + timedelta(seconds=90))["a"]
+    assert found.action is action
+    assert found.holder == HOLDER
+    for word in (verb, "d-HOLDER", "user", "90 s old", "by hand"):
+        assert word in found.reason
+
+
+def test_a_group_of_the_build_that_is_busy_with_another_is_deployed_after_it() -> None:
+    found = decide(group("a", last_success=deployment("a", "v2"), last_attempt=HOLDER))["a"]
+    assert (found.action, found.holder) == (Action.DEPLOY, HOLDER)
+
+
+def test_a_group_on_a_newer_build_is_not_taken_back_unless_asked() -> None:
+    ahead = group("a", last_success=deployment("a", "v3"))
+    newer = {"v3": "v2 is older than v3 by ancestry"}
+    found = decide(ahead, newer=lambda running: newer.get(running, ""))["a"]
+    assert (found.action, found.reason) == (Action.NEWER, newer["v3"])
+    assert decide(ahead)["a"].action is Action.DEPLOY
+
+
+def test_a_newer_build_counts_before_a_busy_group_is_waited_for() -> None:
+    ahead = group("a", last_success=deployment("a", "v3"), last_attempt=HOLDER)
+    assert decide(ahead, newer=lambda running: "newer")["a"].action is Action.NEWER
+
+
+def test_the_first_wave_that_matches_takes_a_group_and_the_longest_come_first() -> None:
+    groups = [group(n) for n in ("canary-a", "x", "y", "z")]
+    made = planned(*groups, waves=(("canary-*",), ("x", "canary-*"), ("*",)), expected={"y": 10.0, "z": 20.0})
+    assert [[p.group.name for p in wave] for wave in made.waves] == [["canary-a"], ["x"], ["z", "y"]]
+
+
+@pytest.mark.parametrize("waves", [(("canarry-*",), ("*",)), (("canary-*",),)])
+def test_a_wave_of_nothing_and_a_queue_in_no_wave_are_errors(waves: tuple[tuple[str, ...], ...]) -> None:
+    with pytest.raises(UsageError, match=r"rollout\.waves"):
+        planned(group("canary-a"), group("x"), waves=waves)
+
+
+HALF = HealthRule(value=50, percent=True)
+
+
+@pytest.mark.parametrize(("size", "config"), [(1, "CodeDeployDefault.OneAtATime"), (2, ""), (9, "")])
+def test_a_share_that_leaves_a_small_group_no_slot_gives_way_to_a_count(size: int, config: str) -> None:
+    found = decide(group("a", instances=size), slots=lambda name, hosts: HALF.slots(hosts))["a"]
+    assert found.config == config
+    assert ("OneAtATime" in found.reason) is bool(config)
+
+
+def test_the_slots_of_the_rules_are_those_of_the_documentation() -> None:
+    assert [HALF.slots(n) for n in (1, 2, 9)] == [0, 1, 4]
+    assert HealthRule(value=95, percent=True).slots(10) == 0
+    assert HealthRule(value=40, percent=True).slots(9) == 5
+    assert HealthRule(value=2).slots(3) == 1
+    assert [HealthRule().slots(n) for n in (0, 1, 5)] == [0, 1, 1]
 
 
 def test_a_group_without_an_instance_in_service_is_empty() -> None:

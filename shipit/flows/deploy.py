@@ -82,6 +82,7 @@ def launch(tool: Tool, made: RolloutPlan, held: Held, wish: Wish, *, undoes: str
     )
     conductor = Conductor(tool, made, begin(made, policy_of(tool)), record, held, manner_of(tool, wish))
     _lead(tool, conductor, held, wish)
+    undo.mark_undone(tool, record)
 
 
 def resume(tool: Tool, rollout: str, wish: Wish) -> None:

@@ -31,7 +31,9 @@ def rollback(tool: Tool, wish: Wish) -> None:
     with locked(tool, wish, build=build) as held:
         made = prepare(tool, published, only=wish.only, allow_older=True)
         refuse(made)
-        launch(tool, made, held, replace(wish, why=wish.why or f"rollback to {build}"))
+        latest = tool.ledger.latest()
+        left = latest.id if latest is not None and latest.build != build and not wish.only else ""
+        launch(tool, made, held, replace(wish, why=wish.why or f"rollback to {build}"), undoes=left)
 
 
 def _show(tool: Tool, made: RolloutPlan) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from shipit.events import Listener, Throttled
 from shipit.models import Build, Fleet, HealthRule, PublishedBuild, RolloutPlan, Verification
+from shipit.wiring.clock import SystemClock
 from shipit.wiring.sandbox import SandboxTool
 
 if TYPE_CHECKING:
@@ -34,28 +33,6 @@ if TYPE_CHECKING:
     from shipit.settings import Settings
     from shipit.wiring.restarter import Restarter
     from shipit.wiring.scout import Scout
-
-
-class SystemClock:
-    """The time since this command began, on a clock that nobody sets: a step of the machine's never ends a wait."""
-
-    def __init__(self) -> None:
-        """Begin with the machine's time."""
-        self._began = datetime.now(UTC)
-        self._at = _uptime()
-
-    def now(self) -> datetime:
-        """Return the moment, aware, in UTC."""
-        return self._began + timedelta(seconds=_uptime() - self._at)
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
-
-
-def _uptime() -> float:
-    """Return seconds that also pass while the machine sleeps, where it tells them (Linux)."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @dataclass(frozen=True)

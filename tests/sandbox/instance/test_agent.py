@@ -103,7 +103,11 @@ def test_the_pointer_survives_a_restart_of_the_agent(driver: Driver, tmp_path: P
         again.close()
 
 
-@pytest.mark.parametrize("content", [b"", b"not a bundle", tgz({"../evil": "x"}), tgz({"a": "x" * 9999})[:-30]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a bundle", tgz({"../evil": "x"}), tgz({"a": "x" * 9999})[:-30]],
+    ids=["empty", "text", "escaping", "cut"],
+)
 def test_a_bad_bundle_is_an_unknown_error_with_neither_script_nor_log(content: bytes, driver: Driver) -> None:
     outcome = driver.deploy(content)
     assert (outcome.status, outcome.error_code, outcome.script, outcome.log_tail) == (
