@@ -18,8 +18,8 @@ class Cloud:
     def __init__(self) -> None:
         keys = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
         self.client: Any = boto3.client("autoscaling", **keys)
-        self.ec2: Any = boto3.client("ec2", **keys)
-        image = self.ec2.describe_images()["Images"][0]["ImageId"]
+        ec2: Any = boto3.client("ec2", **keys)
+        image = ec2.register_image(Name="one", RootDeviceName="/dev/sda1")["ImageId"]
         self.client.create_launch_configuration(LaunchConfigurationName="one", ImageId=image, InstanceType="t3.nano")
         self.asked: list[int] = []
         self.client.meta.events.register(
