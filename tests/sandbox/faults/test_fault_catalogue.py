@@ -1,6 +1,5 @@
 """What the user asks for is checked before anything goes wrong; a slip is answered with the nearest that is."""
 
-import inspect
 from typing import Any
 
 import pytest
@@ -67,7 +66,3 @@ def test_a_slip_is_refused_with_what_was_meant(name: str, given: dict[str, objec
     assert message in e.value.message
     assert "\n" not in e.value.message
     assert hint in e.value.hint
-
-
-def test_the_task_is_told_apart_from_its_flags() -> None:
-    assert inspect.signature(tasks.fault.body).parameters["share"].default == ""
