@@ -27,6 +27,8 @@ def watch(tool: Tool, rollout: str) -> None:
     record = _find(tool, rollout)
     if record.outcome is Outcome.RUNNING or record.outcome.resumable:
         record = _Watcher(tool, record).run()
+    else:
+        tool.display(Notice(text=f"rollout {record.id} of {record.build} is over: {record.outcome}"))
     _end_as(tool, record)
 
 
@@ -261,7 +263,9 @@ def _end_as(tool: Tool, record: RolloutRecord) -> None:
             f"nobody drives rollout {record.id} any more, and {len(left)} groups are not done: {', '.join(left[:5])}",
             hint="inv deploy --resume carries it on; inv stop ends it",
         )
-    tool.display(Notice(text="its process is gone, but all its groups succeeded: asking the instances"))
+    tool.display(Notice(text="its process is gone, but all its groups succeeded"))
+    if not record.verify:
+        return
     ask.verify_versions(tool, build="", only="", wait=f"{tool.settings.reports.grace:.0f}s")
 
 

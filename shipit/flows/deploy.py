@@ -78,6 +78,7 @@ def launch(tool: Tool, made: RolloutPlan, held: Held, wish: Wish, *, undoes: str
         started_at=datetime.now(UTC),
         groups=entries(made),
         excluded=excluded(made),
+        verify=wish.verify,
         undoes=undoes,
     )
     conductor = Conductor(tool, made, begin(made, policy_of(tool)), record, held, manner_of(tool, wish))
@@ -178,6 +179,7 @@ def restart(tool: Tool, wish: Wish) -> None:
             started_at=datetime.now(UTC),
             groups=entries(made),
             excluded=excluded(made),
+            verify=wish.verify,
         )
         state = begin(made, policy_of(tool))
         Conductor(tool, made, state, record, held, manner_of(tool, wish), deployer=tool.restarter).run()

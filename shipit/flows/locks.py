@@ -12,7 +12,7 @@ def status(tool: Tool) -> None:
     """Show who has the lock."""
     holding = tool.lock.holder()
     if holding is None:
-        tool.display.value("lock", {"locked": False})
+        tool.display.value("lock", {"locked": False, "env": tool.settings.env})
         return
     tool.display.value(
         "lock",

@@ -44,6 +44,7 @@ def take_back(tool: Tool, record: RolloutRecord, held: Held, manner: Manner) -> 
         started_at=datetime.now(UTC),
         groups=entries(made),
         excluded=tuple(n for n in record.groups if n not in {p.group.name for p in made.groups}) + record.excluded,
+        verify=manner.verify,
         undoes=record.id,
     )
     tool.ledger.write(replace(record, undone_by=made.id))

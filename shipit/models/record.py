@@ -100,7 +100,8 @@ class Proof:
 class RolloutRecord:
     """Remember one rollout of one build.
 
-    `excluded` are groups that it left alone on purpose: nothing is expected of them. A rollback is a rollout too: it
+    `excluded` are groups that it left alone on purpose: nothing is expected of them. Without `verify` nobody wanted
+    the instances asked. A rollback is a rollout too: it
     names the one that it undoes in `undoes`, and that one names it in `undone_by`.
     """
 
@@ -113,6 +114,7 @@ class RolloutRecord:
     groups: Mapping[str, GroupEntry] = field(default_factory=dict)
     waves: tuple[WaveEntry, ...] = ()
     excluded: tuple[str, ...] = ()
+    verify: bool = True
     outcome: Outcome = Outcome.RUNNING
     ended_at: datetime | None = None
     proof: Proof | None = None

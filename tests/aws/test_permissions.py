@@ -33,7 +33,6 @@ S3 = {
 #: What no gateway calls, and AWS checks on a call that one makes.
 CHECKED_BY_AWS = {
     "CreateDeployment": {
-        "codedeploy:GetDeploymentConfig",
         "codedeploy:GetApplicationRevision",
         "codedeploy:RegisterApplicationRevision",
     },
@@ -46,7 +45,7 @@ class Unreadable(AssertionError):
 
 
 def used(source: str) -> Iterator[str]:
-    """Yield the methods of `self._client` that a gateway uses, a paginator's operation in its place.
+    """Yield the methods of `self._client` (and `_once`) that a gateway uses, a paginator's operation in its place.
 
     Raises Unreadable where the client goes anywhere else, since what is called there would not be seen.
     """
@@ -59,14 +58,14 @@ def used(source: str) -> Iterator[str]:
     }
     for node in ast.walk(tree):
         match node:
-            case ast.Attribute(value=ast.Attribute(attr="_client") as client, attr="get_paginator"):
+            case ast.Attribute(value=ast.Attribute(attr="_client" | "_once") as client, attr="get_paginator"):
                 if id(node) in paginators:
                     followed.add(id(client))
                     yield str(paginators[id(node)])
-            case ast.Attribute(value=ast.Attribute(attr="_client") as client, attr=name):
+            case ast.Attribute(value=ast.Attribute(attr="_client" | "_once") as client, attr=name):
                 followed.add(id(client))
                 yield name
-            case ast.Attribute(attr="_client", ctx=ast.Load()) if id(node) not in followed:
+            case ast.Attribute(attr="_client" | "_once", ctx=ast.Load()) if id(node) not in followed:
                 # Parents come before their children: whoever follows this one has done so by now.
                 raise Unreadable(f"line {node.lineno}: {ast.unparse(node)}")
 

@@ -10,7 +10,7 @@ import pytest
 from shipit.aws.budget import RateBudget
 from shipit.aws.codedeploy import CodeDeploy
 from shipit.aws.session import AwsSession, Credentials, is_loopback
-from shipit.errors import AwsError, AwsUnavailable, GroupBusy
+from shipit.errors import AccountFull, AwsError, AwsUnavailable, GroupBusy
 from shipit.models import Revision
 from shipit.sandbox.throttle import Throttle
 from shipit.sandbox.wire import ApiError, JsonService
@@ -120,7 +120,7 @@ def test_a_busy_group_names_its_holder(site: Site) -> None:
 
 
 def test_the_accounts_limit_is_not_taken_for_a_busy_group(site: Site) -> None:
-    with pytest.raises(AwsError, match="limit"):
+    with pytest.raises(AccountFull, match="limit"):
         create(site.session(), "full")
 
 

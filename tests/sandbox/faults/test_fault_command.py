@@ -80,7 +80,7 @@ def test_somebody_elses_deployment_is_exit_4_and_the_hook_that_fails_exit_1(proj
     project.control("script", rules=[{"seconds": 0.05}])
     project.commit("second")
     assert project.inv("sandbox.fault", "busy", "--group", "reports", "--seconds", "60").code == 0
-    busy = project.inv("deploy", "--no-verify")
+    busy = project.inv("deploy", "--no-verify", "--on-busy", "fail")
     assert busy.code == 4, busy.all
     assert "reports" in busy.all
     assert project.inv("sandbox.fault", "clear").code == 0
