@@ -7,21 +7,25 @@
     decide.py    pure: state -> what to do next
     resume.py    a record, and what CodeDeploy knows -> the state to go on from
     record.py    the state -> the record that outlives the process
-    drive.py     the loop: does what was decided in threads, polls, feeds it back
+    tools.py     what it acts through: the Protocols of gateways, journal, clock
+    crew.py      the threads that do what was decided, and bring home answers
+    drive.py     the loop: sends commands, polls, feeds back what came of it
 
-Only `drive` acts. Whatever a thread brings home enters the state through `advance`, so that any history of answers,
-late, lost or double, can be played against it.
+Only `crew` and `drive` act. Whatever a thread brings home enters the state through `advance`, so that any history of
+answers, late, lost or double, can be played against it.
 """
 
 from shipit.rollout.advance import advance
 from shipit.rollout.decide import decide
-from shipit.rollout.drive import Deployer, Journal, Orders, Rollout, Scout, Tools
+from shipit.rollout.drive import Rollout
 from shipit.rollout.mark import Mark
 from shipit.rollout.record import annotate, entries, excluded
 from shipit.rollout.resume import restore
 from shipit.rollout.state import GroupState, Observed, OnBusy, Policy, RolloutState, begin
+from shipit.rollout.tools import Clock, Deployer, Journal, Orders, Scout, Tools
 
 __all__ = [
+    "Clock",
     "Deployer",
     "GroupState",
     "Journal",

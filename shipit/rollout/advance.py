@@ -6,18 +6,31 @@ becomes a verdict.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shipit.errors import AccountFull, AwsThrottled, AwsUnavailable, GroupBusy, ShipitError
-from shipit.events import Event, GroupBlocked, GroupEnded, GroupProgress, GroupRetried, GroupStarted, RolloutHalted
-from shipit.models import DeploymentStatus, Examination, Overview, Phase
-from shipit.rollout.conclude import conclude
+from shipit.events import (
+    Event,
+    GroupBlocked,
+    GroupEnded,
+    GroupProgress,
+    GroupRetried,
+    GroupStarted,
+    Notice,
+    RolloutHalted,
+)
+from shipit.models import Deployment, DeploymentStatus, Examination, Overview, Phase, TargetStatus
+from shipit.rollout.conclude import conclude, condemn
 from shipit.rollout.state import Errand, GroupState, Observed, OnBusy, Policy, RolloutState
 
 #: Seconds until a call that AWS did not serve is made again, and until a full account is asked again.
 _RETRY_AFTER, _THROTTLED_FOR, _FULL_FOR = 3.0, 0.5, 10.0
+#: Whose deployments CodeDeploy starts by itself: they are nobody's, and end soon (reference codedeploy.md, §1).
+_ITS_OWN = frozenset(
+    {"autoscaling", "autoscalingTermination", "codeDeployRollback", "CodeDeploy", "CodeDeployAutoUpdate"}
+)
 
 
 def advance(previous: RolloutState, observed: Observed, now: datetime) -> tuple[RolloutState, tuple[Event, ...]]:
@@ -28,6 +41,9 @@ def advance(previous: RolloutState, observed: Observed, now: datetime) -> tuple[
         after = before if before.phase.ended else _step(before, observed, previous, now)
         groups[name] = after
         events += _told(before, after, now)
+        refusal = observed.stopped.get(name)
+        if before.errand is Errand.STOP and refusal is not None and not isinstance(refusal, AwsUnavailable):
+            events.append(Notice(text=f"{name}: not stopped: {refusal.message}", warning=True))
     state = replace(previous, groups=groups, resume_at=_resume_at(previous, observed, groups, now))
     if not state.halted and (reason := spent(state)):
         state = replace(state, halted=reason)
@@ -52,9 +68,7 @@ def spent(state: RolloutState) -> str:
 
 
 def _instances_failed(group: GroupState) -> int:
-    """Count the instances that a build is to blame for, as far as is known while the group still runs."""
-    if group.phase is Phase.RUNNING:
-        return max(group.overview.failed - len(group.lost), 0)
+    """Count the instances that a build is to blame for, as far as was looked: one that failed may be gone."""
     return sum(j.cause.blames_build for j in group.examination.judged)
 
 
@@ -63,9 +77,9 @@ def _resume_at(
 ) -> datetime | None:
     if any(isinstance(error, AccountFull) for error in observed.refused.values()):
         return now + timedelta(seconds=_FULL_FOR)
-    freed = any(
-        g.phase is not Phase.RUNNING and previous.groups[name].phase is Phase.RUNNING for name, g in groups.items()
-    )
+    # Room that a failure made is for others only when it was judged: it may have spent the budget.
+    held = (Phase.RUNNING, Phase.EXAMINING)
+    freed = any(g.phase not in held and previous.groups[name].phase in held for name, g in groups.items())
     return None if freed else previous.resume_at
 
 
@@ -75,10 +89,12 @@ def _step(state: GroupState, observed: Observed, whole: RolloutState, now: datet
         state = replace(state, present=observed.members[name])
     if name in observed.created:
         state = _created(state, observed.created[name], now)
+    elif name in observed.absent:
+        state = replace(state, errand=None, unsure=False) if state.errand is Errand.FIND else state
     elif name in observed.refused:
-        state = _refused(state, observed.refused[name], whole.policy, now)
+        state = _refused(state, observed.refused[name], observed.deployments, whole.policy, now)
     elif name in observed.withdrawn:
-        state = replace(state, errand=None)
+        state = _done(state, Errand.START)
     if name in observed.stopped:
         state = _stop_answered(state, observed.stopped[name], now)
     if name in observed.examined:
@@ -90,18 +106,25 @@ def _step(state: GroupState, observed: Observed, whole: RolloutState, now: datet
     return state
 
 
+def _done(state: GroupState, *errands: Errand) -> GroupState:
+    """Return the group with its errand over, where it is one of these: what was not asked ends nothing."""
+    return replace(state, errand=None) if state.errand in errands else state
+
+
 def _created(state: GroupState, deployment_id: str, now: datetime) -> GroupState:
-    """Take a deployment of ours; one that is known already changes nothing but that its errand is over."""
-    if deployment_id in state.deployments or state.phase is not Phase.WAITING:
-        return replace(state, errand=None)
+    """Take a deployment of ours; one that is known already is not the one that was asked for."""
+    if state.phase is not Phase.WAITING:
+        return state
+    if deployment_id in state.deployments:
+        return replace(state, errand=None, unsure=False) if state.errand is Errand.FIND else state
     return replace(
-        state,
+        _done(state, Errand.START, Errand.FIND),
         phase=Phase.RUNNING,
-        errand=None,
         deployments=(*state.deployments, deployment_id),
+        tried=state.tried + 1,
         overview=Overview(),
         started_at=state.started_at or now,
-        created_at=now,
+        quiet_since=now,
         members=state.present or state.members,
         ended_as=None,
         examination=Examination(),
@@ -118,16 +141,14 @@ def _created(state: GroupState, deployment_id: str, now: datetime) -> GroupState
     )
 
 
-def _refused(state: GroupState, error: ShipitError, policy: Policy, now: datetime) -> GroupState:
-    if state.phase is not Phase.WAITING:
-        return replace(state, errand=None)
+def _refused(
+    state: GroupState, error: ShipitError, deployments: Mapping[str, Deployment], policy: Policy, now: datetime
+) -> GroupState:
+    if state.phase is not Phase.WAITING or state.errand not in (Errand.START, Errand.FIND):
+        return state
     state = replace(state, errand=None)
     if isinstance(error, GroupBusy):
-        if policy.on_busy in (OnBusy.SKIP, OnBusy.FAIL):
-            phase = Phase.SKIPPED if policy.on_busy is OnBusy.SKIP else Phase.FAILED
-            return replace(state, phase=phase, ended_at=now, error_code="BUSY", error_message=error.message)
-        again = error.holder_id == state.holder
-        return replace(state, holder=error.holder_id, holder_stopped=state.holder_stopped and again)
+        return _blocked(state, error, deployments.get(error.holder_id), policy, now)
     if isinstance(error, AccountFull):
         return state
     if isinstance(error, AwsUnavailable):
@@ -137,28 +158,68 @@ def _refused(state: GroupState, error: ShipitError, policy: Policy, now: datetim
     return replace(state, phase=Phase.FAILED, ended_at=now, error_code="NOT_CREATED", error_message=error.message)
 
 
+def _blocked(
+    state: GroupState, busy: GroupBusy, holder: Deployment | None, policy: Policy, now: datetime
+) -> GroupState:
+    """Return a group that a deployment holds; the policy is for those of somebody else that have not ended."""
+    if busy.holder_id in state.deployments or (holder is not None and holder.status.ended):
+        # It is as good as gone, though CodeDeploy has not noticed yet.
+        return replace(state, holder="", holder_stopped=False, not_before=now + timedelta(seconds=_RETRY_AFTER))
+    own = holder is not None and holder.creator in _ITS_OWN
+    if policy.on_busy in (OnBusy.SKIP, OnBusy.FAIL) and not own:
+        phase = Phase.SKIPPED if policy.on_busy is OnBusy.SKIP else Phase.FAILED
+        return replace(state, phase=phase, ended_at=now, error_code="BUSY", error_message=busy.message)
+    again = busy.holder_id == state.holder
+    # One that is not to be stopped counts as stopped: what is left is to wait.
+    return replace(state, holder=busy.holder_id, holder_stopped=own or (state.holder_stopped and again))
+
+
 def _stop_answered(state: GroupState, error: ShipitError | None, now: datetime) -> GroupState:
+    if state.errand is not Errand.STOP:
+        return state
     state = replace(state, errand=None)
-    if error is not None:
+    if isinstance(error, AwsUnavailable):
         return replace(state, not_before=now + timedelta(seconds=_RETRY_AFTER))
+    # A final refusal would only come again: then it ends when it ends.
     return replace(state, holder_stopped=True) if state.phase is Phase.WAITING else replace(state, stop_taken=True)
 
 
 def _examined(state: GroupState, found: Examination | ShipitError, policy: Policy, now: datetime) -> GroupState:
+    if state.errand not in (Errand.LOOK, Errand.EXAMINE):
+        return state
     asked, state = state.errand, replace(state, errand=None)
     if isinstance(found, AwsUnavailable):
         return replace(state, not_before=now + timedelta(seconds=_RETRY_AFTER))
-    if isinstance(found, ShipitError):
-        # Asking again would be refused again: what nobody can look at counts against the build.
-        found = Examination()
     if state.phase is Phase.EXAMINING and asked is Errand.EXAMINE:
+        if isinstance(found, ShipitError):
+            return condemn(state, found, now)
         return conclude(state, found, policy, now)
-    if state.phase is Phase.RUNNING and asked is Errand.LOOK:
-        gone = bool(found.judged) and all(j.cause.gone for j in found.judged)
-        pause = timedelta(seconds=policy.look_every)
-        return replace(state, examination=found, doomed=gone, not_before=None if gone else now + pause)
-    # A look from before the end says nothing about the end.
-    return state
+    if state.phase is not Phase.RUNNING or asked is not Errand.LOOK:
+        # A look from before the end says nothing about the end.
+        return state
+    state = replace(state, quiet_since=now, not_before=now + timedelta(seconds=policy.look_every))
+    if isinstance(found, ShipitError):
+        return state
+    moving = [j for j in found.judged if j.target.status not in (TargetStatus.FAILED, TargetStatus.SKIPPED)]
+    doomed = _waits_in_vain(found) and (all(j.cause.gone for j in moving) or _waits_in_vain(state.examination))
+    return replace(
+        state,
+        examination=found,
+        members=frozenset(j.target.instance_id for j in moving),
+        doomed=doomed,
+        not_before=None if doomed else state.not_before,
+    )
+
+
+def _waits_in_vain(found: Examination) -> bool:
+    """Tell whether all that the deployment works on is gone.
+
+    Those that are pending wait behind it; just between two turns it looks the same, so that one look proves nothing
+    while there are living ones among them.
+    """
+    moving = [j for j in found.judged if j.target.status not in (TargetStatus.FAILED, TargetStatus.SKIPPED)]
+    worked_on = [j for j in moving if j.target.status is not TargetStatus.PENDING] or moving
+    return bool(worked_on) and all(j.cause.gone for j in worked_on)
 
 
 def _looked(state: GroupState, observed: Observed, now: datetime) -> GroupState:
@@ -170,12 +231,14 @@ def _looked(state: GroupState, observed: Observed, now: datetime) -> GroupState:
         overview=seen.overview,
         error_code=seen.error_code,
         error_message=seen.error_message,
+        quiet_since=state.quiet_since if seen.overview == state.overview else now,
     )
     if not seen.status.ended:
         return state
-    state = replace(state, ended_as=seen.status, not_before=None)
+    succeeded = seen.status is DeploymentStatus.SUCCEEDED
+    state = replace(state, ended_as=seen.status, moved=state.moved or succeeded, not_before=None)
     # CodeDeploy's Succeeded may hide targets that failed or were skipped (reference codedeploy.md, §1).
-    if seen.status is DeploymentStatus.SUCCEEDED and not (seen.overview.failed or seen.overview.skipped):
+    if succeeded and 0 < seen.overview.succeeded == seen.overview.total:
         return replace(state, phase=Phase.SUCCEEDED, errand=None, ended_at=now)
     return replace(state, phase=Phase.EXAMINING)
 
@@ -186,13 +249,14 @@ def _waited(state: GroupState, observed: Observed, whole: RolloutState, now: dat
     holder = observed.deployments.get(state.holder)
     if holder is not None and holder.status.ended:
         state = replace(state, holder="", holder_stopped=False)
-    if not state.deployments:
+    if not state.deployments or state.unsure:
         return state
     if whole.closed:
         return replace(state, phase=Phase.STOPPED, ended_at=now)
     if state.present:
         return replace(state, empty_since=None)
-    if state.empty_since is not None:
+    # Where nobody could look it may have filled again.
+    if state.empty_since is not None and state.present is not None:
         patience = timedelta(seconds=whole.policy.wait_for_members)
         if now - state.empty_since >= patience:
             return replace(state, phase=Phase.EMPTY, ended_at=now)
@@ -205,7 +269,7 @@ def _told(before: GroupState, after: GroupState, now: datetime) -> Iterable[Even
             group=after.group,
             deployment_id=after.deployment_id,
             instances=after.instances,
-            attempt=len(after.deployments),
+            attempt=after.tried,
             at=now,
         )
     if after.holder and after.holder != before.holder:
@@ -216,7 +280,7 @@ def _told(before: GroupState, after: GroupState, now: datetime) -> Iterable[Even
             deployment_id=after.deployment_id,
             phase=after.phase,
             overview=after.overview,
-            seconds=(now - after.started_at).total_seconds() if after.started_at else 0.0,
+            seconds=max((now - after.started_at).total_seconds(), 0.0) if after.started_at else 0.0,
             at=now,
             error_code=after.error_code,
             error_message=after.error_message,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from shipit.errors import ShipitError
 from shipit.models import Cause, DeploymentStatus, Examination, Judged, Overview, Phase
 from shipit.rollout.state import GroupState, Policy
 
@@ -20,14 +21,16 @@ def conclude(state: GroupState, found: Examination, policy: Policy, now: datetim
     gone = [j for j in found.judged if j.cause.gone]
     left = [j for j in found.judged if j.cause in (Cause.SKIPPED, Cause.RUNNING)]
     succeeded = state.ended_as is DeploymentStatus.SUCCEEDED
-    blamed = _is_blamed(state, found, gone, left)
     if state.error_code == "NO_INSTANCES":
+        if state.moved and found.in_service:
+            # One of ours succeeded before, and since then none was outdated: all that is there has the build.
+            return _ended(replace(state, error_code="", error_message=""), Phase.SUCCEEDED, now)
         # Also the end of a try at outdated instances where there were none: only a whole one moves the revision
         # that the next launched instance gets (reference codedeploy.md, §1 "No InService instance").
         return _again(state, policy, now, reason="no instance was in service", outdated_only=False)
     if state.ended_as is DeploymentStatus.STOPPED and not state.stopping:
         return _ended(state, Phase.STOPPED, now)
-    if blamed:
+    if _is_blamed(state, found, gone, left):
         return _ended(state, Phase.PARTIAL if succeeded else Phase.FAILED, now)
     if succeeded and not left:
         return _ended(state, Phase.SUCCEEDED, now)
@@ -36,11 +39,27 @@ def conclude(state: GroupState, found: Examination, policy: Policy, now: datetim
     return _ended(state, Phase.FAILED, now)
 
 
+def condemn(state: GroupState, error: ShipitError, now: datetime) -> GroupState:
+    """Return the group whose deployment ended and whose targets nobody may look at: doubt excuses no build."""
+    state = replace(
+        state,
+        errand=None,
+        examination=Examination(),
+        error_code=state.error_code or "NOT_EXAMINED",
+        error_message=state.error_message or error.message,
+    )
+    if state.ended_as is DeploymentStatus.STOPPED:
+        return _ended(state, Phase.STOPPED, now)
+    return _ended(state, Phase.PARTIAL if state.ended_as is DeploymentStatus.SUCCEEDED else Phase.FAILED, now)
+
+
 def _is_blamed(state: GroupState, found: Examination, gone: Sequence[Judged], left: Sequence[Judged]) -> bool:
-    """Tell whether a living instance failed, or one failed that nobody could look at: doubt excuses no build."""
+    """Tell whether a living instance failed, or one failed that nobody could find: doubt excuses no build."""
     if any(j.cause.blames_build for j in found.judged):
         return True
-    bad = state.overview.failed + (state.overview.skipped if state.ended_as is DeploymentStatus.SUCCEEDED else 0)
+    overview = state.overview
+    succeeded = state.ended_as is DeploymentStatus.SUCCEEDED
+    bad = overview.total - overview.succeeded if succeeded else overview.failed
     return bad > len(gone) + len(left)
 
 
@@ -49,8 +68,8 @@ def _again(state: GroupState, policy: Policy, now: datetime, *, reason: str, out
     if not found.in_service and not found.count(Cause.RECLAIMED):
         # A reclaimed instance is replaced; a group that was scaled in to nothing stays empty.
         return _ended(state, Phase.EMPTY, now)
-    if len(state.deployments) > policy.retries:
-        tries = f"{reason}; given up after {len(state.deployments)} tries"
+    if state.tried > policy.retries:
+        tries = f"{reason}; given up after {state.tried} tries"
         return _ended(replace(state, error_code="RETRIES", error_message=tries), Phase.FAILED, now)
     return replace(
         state,
@@ -74,7 +93,7 @@ def _ended(state: GroupState, phase: Phase, now: datetime) -> GroupState:
 
 def _why(gone: Sequence[Judged], left: Sequence[Judged]) -> str:
     if not gone:
-        return f"{len(left)} of its instances had no turn"
+        return f"{len(left)} of its instances had no turn" if left else "it was stopped"
     causes = sorted({j.cause.value for j in gone})
     names = ", ".join(j.target.instance_id for j in gone[:3]) + (f" and {len(gone) - 3} more" if gone[3:] else "")
     return f"{names} {'was' if len(gone) == 1 else 'were'} {' or '.join(causes)}"

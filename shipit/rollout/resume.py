@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from shipit.models import Deployment, Phase, RolloutPlan, RolloutRecord
+from shipit.models import Deployment, Phase, PlannedGroup, RolloutPlan, RolloutRecord
 from shipit.rollout.mark import Mark
 from shipit.rollout.state import GroupState, Policy, RolloutState, begin
 
@@ -25,32 +25,56 @@ def restore(
     again, for the user asked to carry on.
     """
     fresh = begin(plan, policy)
+    planned = {p.group.name: p for p in plan.to_deploy}
     groups = {
-        name: _restored(state, record, last_attempts.get(name)) if name in record.groups else state
+        name: _restored(state, record, plan, planned[name], last_attempts.get(name))
+        if name in record.groups
+        else state
         for name, state in fresh.groups.items()
     }
-    open_waves = [g.wave for g in groups.values() if not g.phase.ended and g.deployments]
-    ended_waves = [g.wave for g in groups.values() if g.phase.ended]
-    return replace(fresh, groups=groups, wave=max([0, *open_waves, *ended_waves]))
+    begun = [g.wave for g in groups.values() if g.phase.ended or g.tried]
+    return replace(fresh, groups=groups, wave=max(begun, default=0))
 
 
-def _restored(state: GroupState, record: RolloutRecord, last: Deployment | None) -> GroupState:
-    entry = record.groups[state.group]
+def _restored(
+    state: GroupState, record: RolloutRecord, plan: RolloutPlan, planned: PlannedGroup, last: Deployment | None
+) -> GroupState:
+    entry, success = record.groups[state.group], planned.group.last_success
     deployments = entry.deployments
-    if last is not None and last.id not in deployments and _is_of(last, record.id):
-        deployments = (*deployments, last.id)
-    state = replace(state, deployments=deployments, started_at=entry.started_at, ended_at=entry.ended_at)
-    if entry.phase.ended and deployments == entry.deployments:
+    newest = _newest(record, last, success)
+    if newest is not None and newest.id not in deployments:
+        deployments = (*deployments, newest.id)
+    mark = Mark.parse(newest.description) if newest is not None else None
+    revision = (planned.published or plan.published).revision
+    # Nobody else brings this build here: where it is the group's last success, a try of ours succeeded.
+    brought = success is not None and success.revision == revision != entry.before_revision
+    state = replace(
+        state,
+        deployments=deployments,
+        # Of tries between the record and the newest one only the newest one's mark tells.
+        tried=max(len(deployments), mark.attempt if mark is not None else 0),
+        moved=brought or (success is not None and success.id in deployments),
+        started_at=entry.started_at,
+        ended_at=entry.ended_at,
+    )
+    if deployments != entry.deployments or not (entry.phase.ended or entry.phase is Phase.WAITING):
+        started = state.started_at or (newest.created_at if newest else None)
+        return replace(state, phase=Phase.RUNNING, started_at=started, ended_at=None, stopping=True)
+    if entry.phase.ended:
         return replace(state, phase=entry.phase)
-    if entry.phase is Phase.WAITING and deployments == entry.deployments:
-        return replace(state, outdated_only=bool(deployments))
-    started = state.started_at or (last.created_at if last else None)
-    return replace(state, phase=Phase.RUNNING, started_at=started, created_at=started, ended_at=None, stopping=True)
+    # A try that succeeded may be hidden by what CodeDeploy did by itself since then: whether each instance has the
+    # build is for a try at the outdated ones to say.
+    return replace(state, tried=max(state.tried, int(brought)), outdated_only=bool(deployments) or brought)
 
 
-def _is_of(deployment: Deployment, rollout: str) -> bool:
-    mark = Mark.parse(deployment.description)
-    return mark is not None and mark.rollout == rollout
+def _newest(record: RolloutRecord, *candidates: Deployment | None) -> Deployment | None:
+    """Return the newest of the deployments that bears the rollout's mark."""
+    found: dict[int, Deployment] = {}
+    for deployment in candidates:
+        mark = Mark.parse(deployment.description) if deployment is not None else None
+        if deployment is not None and mark is not None and mark.rollout == record.id:
+            found.setdefault(mark.attempt, deployment)
+    return found[max(found)] if found else None
 
 
 def reopen(state: RolloutState, groups: Iterable[str], reason: str, now: datetime) -> RolloutState:
@@ -62,7 +86,7 @@ def reopen(state: RolloutState, groups: Iterable[str], reason: str, now: datetim
     changed = {}
     for name in groups:
         group = state.groups[name]
-        if state.closed or group.phase is not Phase.SUCCEEDED or len(group.deployments) > state.policy.retries:
+        if state.closed or group.phase is not Phase.SUCCEEDED or group.tried > state.policy.retries:
             continue
         changed[name] = replace(
             group,

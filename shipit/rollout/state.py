@@ -48,6 +48,7 @@ class Policy:
 class Errand(StrEnum):
     """Name what is under way for a group: never two things at once."""
 
+    FIND = "find"  # a deployment whose creation was asked for, and not answered
     START = "start"
     STOP = "stop"
     LOOK = "look"  # at the targets of a deployment that runs
@@ -58,11 +59,15 @@ class Errand(StrEnum):
 class GroupState:
     """Say where one group stands.
 
-    `deployments` are those that this rollout created, the oldest first; the last is the one that counts. `ended_as`
-    is what CodeDeploy called its end. `members` are the instances that were there when it started. `outdated_only`
-    lets the next try reach only instances that do not run the build yet. `unsure`: the answer to a creation was
-    lost, so the next try looks first. `doomed`: all that the deployment waits for is gone; `stopping`: we asked to
-    stop it, so that Stopped is no verdict; `stop_taken`: CodeDeploy agreed. `empty_since`: a try waits for instances.
+    `deployments` are those that this rollout created, the oldest first; the last is the one that counts. `tried`
+    counts the tries, of which a process that died may have lost the ids. `ended_as` is what CodeDeploy called the
+    last one's end; `moved`: it called one of them Succeeded, so that launched instances get this build. `members`
+    are the instances that it may wait for, `present` those in service when that was looked at last. `quiet_since`:
+    nothing was learnt of it since, None where nobody can tell. `outdated_only` lets the next try reach only
+    instances that do not run the build yet. `unsure`: the answer to a creation was lost, so that we look for it
+    before anything else. `doomed`: all that the deployment waits for is gone; `stopping`: we asked to stop it, so
+    that Stopped is no verdict; `stop_taken`: CodeDeploy agreed, or never will. `empty_since`: a try waits for
+    instances.
     """
 
     group: str
@@ -72,15 +77,17 @@ class GroupState:
     phase: Phase = Phase.WAITING
     errand: Errand | None = None
     deployments: tuple[str, ...] = ()
+    tried: int = 0
     overview: Overview = Overview()
     members: frozenset[str] = frozenset()
     present: frozenset[str] | None = None
     started_at: datetime | None = None
-    created_at: datetime | None = None
+    quiet_since: datetime | None = None
     ended_at: datetime | None = None
     not_before: datetime | None = None
     empty_since: datetime | None = None
     ended_as: DeploymentStatus | None = None
+    moved: bool = False
     error_code: str = ""
     error_message: str = ""
     holder: str = ""
@@ -100,11 +107,11 @@ class GroupState:
     @property
     def attempt(self) -> int:
         """Count the tries, the next one included while it waits."""
-        return len(self.deployments) + (self.phase is Phase.WAITING)
+        return self.tried + (self.phase is Phase.WAITING)
 
     @property
     def lost(self) -> frozenset[str]:
-        """Return the instances that were there at the start and are not any more, as far as that was looked at."""
+        """Return the instances that it may wait for in vain, as far as that was looked at."""
         return self.members - self.present if self.present is not None else frozenset()
 
 
@@ -140,7 +147,7 @@ class RolloutState:
 
     def moves(self, group: GroupState) -> bool:
         """Tell whether something will yet happen to the group without another wave."""
-        if group.phase is Phase.WAITING and group.errand is None:
+        if group.phase is Phase.WAITING and group.errand is None and not group.unsure:
             return self.may_start(group)
         return not group.phase.ended
 
@@ -156,13 +163,20 @@ class RolloutState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Find:
+    """Look whether the group's try number `attempt` was created, though nobody heard of it. Changes nothing."""
+
+    group: str
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Start:
-    """Create a deployment: the group's try number `attempt`; look first whether it exists where `unsure`."""
+    """Create a deployment: the group's try number `attempt`."""
 
     group: str
     attempt: int
     outdated_only: bool = False
-    unsure: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,24 +196,39 @@ class Examine:
     ended: bool
 
 
-Command = Start | Stop | Examine
+Command = Find | Start | Stop | Examine
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
     """Hold what one tick saw.
 
-    By group: deployments created, creations refused (`withdrawn`: not even tried), stops answered (None where
-    accepted), examinations or why there is none, members present. By id: deployments read.
+    By group: deployments created or found, `absent` ones that were looked for, creations refused (`withdrawn`: not
+    even tried), stops answered (None where accepted), examinations or why there is none, members present. By id:
+    deployments read.
     """
 
     created: Mapping[str, str] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
     refused: Mapping[str, ShipitError] = field(default_factory=dict)
     withdrawn: frozenset[str] = frozenset()
     stopped: Mapping[str, ShipitError | None] = field(default_factory=dict)
     examined: Mapping[str, Examination | ShipitError] = field(default_factory=dict)
     deployments: Mapping[str, Deployment] = field(default_factory=dict)
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def __or__(self, later: Observed) -> Observed:
+        """Return both as one; what is of `later` counts where they differ."""
+        return Observed(
+            created={**self.created, **later.created},
+            absent=self.absent | later.absent,
+            refused={**self.refused, **later.refused},
+            withdrawn=self.withdrawn | later.withdrawn,
+            stopped={**self.stopped, **later.stopped},
+            examined={**self.examined, **later.examined},
+            deployments={**self.deployments, **later.deployments},
+            members={**self.members, **later.members},
+        )
 
 
 def begin(plan: RolloutPlan, policy: Policy) -> RolloutState:
