@@ -89,11 +89,11 @@ def _step(state: GroupState, observed: Observed, whole: RolloutState, now: datet
         state = replace(state, present=observed.members[name])
     if name in observed.created:
         state = _created(state, observed.created[name], now)
-    elif name in observed.absent:
-        state = replace(state, errand=None, unsure=False) if state.errand is Errand.FIND else state
-    elif name in observed.refused:
+    if name in observed.absent and state.errand is Errand.FIND:
+        state = replace(state, errand=None, unsure=False)
+    if name in observed.refused:
         state = _refused(state, observed.refused[name], observed.deployments, whole.policy, now)
-    elif name in observed.withdrawn:
+    if name in observed.withdrawn:
         state = _done(state, Errand.START)
     if name in observed.stopped:
         state = _stop_answered(state, observed.stopped[name], now)
@@ -226,12 +226,14 @@ def _looked(state: GroupState, observed: Observed, now: datetime) -> GroupState:
     seen = observed.deployments.get(state.deployment_id)
     if seen is None:
         return state
+    # Where nobody can tell since when it is quiet, counts that are new to us alone are no news.
+    news = seen.overview != state.overview and state.quiet_since is not None
     state = replace(
         state,
         overview=seen.overview,
         error_code=seen.error_code,
         error_message=seen.error_message,
-        quiet_since=state.quiet_since if seen.overview == state.overview else now,
+        quiet_since=now if news else state.quiet_since,
     )
     if not seen.status.ended:
         return state

@@ -21,7 +21,7 @@ def conclude(state: GroupState, found: Examination, policy: Policy, now: datetim
     gone = [j for j in found.judged if j.cause.gone]
     left = [j for j in found.judged if j.cause in (Cause.SKIPPED, Cause.RUNNING)]
     succeeded = state.ended_as is DeploymentStatus.SUCCEEDED
-    if state.error_code == "NO_INSTANCES":
+    if _reached_nobody(state, found):
         if state.moved and found.in_service:
             # One of ours succeeded before, and since then none was outdated: all that is there has the build.
             return _ended(replace(state, error_code="", error_message=""), Phase.SUCCEEDED, now)
@@ -37,6 +37,11 @@ def conclude(state: GroupState, found: Examination, policy: Policy, now: datetim
     if gone or state.stopping or (succeeded and left):
         return _again(state, policy, now, reason=_why(gone, left), outdated_only=True)
     return _ended(state, Phase.FAILED, now)
+
+
+def _reached_nobody(state: GroupState, found: Examination) -> bool:
+    failed = state.ended_as is DeploymentStatus.FAILED and state.error_code == "NO_INSTANCES"
+    return failed and not found.judged and not state.overview.total
 
 
 def condemn(state: GroupState, error: ShipitError, now: datetime) -> GroupState:

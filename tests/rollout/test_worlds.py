@@ -33,7 +33,8 @@ def disturb(world: World, chance: random.Random, *, faults: bool = True) -> None
         group.serial = chance.random() < 0.3
         for _ in range(chance.choice([0, 0, 1, 2])):
             at, cause = chance.uniform(0, 60), chance.choice([Cause.RECLAIMED, Cause.SCALED_IN])
-            world.later(at, lambda n=name, c=cause, w=chance.randrange(4): world.take(n, cause=c, which=w))
+            which = chance.randrange(4)
+            world.later(at, lambda n=name, c=cause, w=which: world.take(n, cause=c, which=w))
         if chance.random() < 0.3:
             world.later(chance.uniform(0, 60), lambda n=name: world.launch(n))
         if chance.random() < 0.2:
@@ -132,7 +133,7 @@ def first_record() -> RolloutRecord:
 
 
 def die(world: World, chance: random.Random, policy: Policy, lives: int) -> Rollout:
-    """Let so many processes die at random steps, each with its latest notes lost, and another carry it on to its end."""
+    """Let so many processes die at random steps, each with its latest notes lost, and another carry it to its end."""
     record = first_record()
     state: RolloutState | None = None
     while True:

@@ -13,13 +13,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
 
 from fakes import NOON, published
 
-from shipit.errors import AccountFull, AwsThrottled, AwsUnavailable, GroupBusy
+from shipit.errors import AccountFull, AwsThrottled, AwsUnavailable, GroupBusy, ShipitError
 from shipit.events import Event
 from shipit.models import (
     Action,
@@ -125,7 +125,7 @@ class World:
         # If so, it hides one of ours whose answer was lost, and that has ended: such a try is made twice.
         self.own_are_newest = False
         self.members_fail = False
-        self.examine_error: Exception | None = None
+        self.examine_error: ShipitError | None = None
         self._ids = count(1)
         self.groups: dict[str, WorldGroup] = {}
         for name in names:
@@ -164,7 +164,7 @@ class World:
             self._launch(self.groups[name], self.groups[name].last_success.build)
 
     def _launch(self, group: WorldGroup, build: str) -> None:
-        """Launch an instance, and deploy to it alone beside whatever runs: that, too, is a deployment of the group."""
+        """Launch an instance, and deploy to it alone beside whatever runs: that is a deployment of the group, too."""
         name = f"i-{group.name}-{next(self._ids)}"
         group.instances[name] = WorldInstance(id=name, build=build, comes_at=self.at + group.launch)
         made = WorldDeployment(
@@ -419,6 +419,7 @@ class Life:
         self.given = Orders()
         self.guard: Callable[[], None] = lambda: None
         self.on_sleep: Callable[[int], None] = lambda count: None
+        self.poll_error: ShipitError | None = None
         self.on_create: Callable[[str], None] = lambda group: None
         self.sleeps = 0
         self.looks: Counter[str] = Counter()
@@ -509,6 +510,8 @@ class Life:
     def deployments(self, ids: Iterable[str]) -> Mapping[str, Deployment]:
         self._step()
         self._befall()
+        if self.poll_error is not None:
+            raise self.poll_error
         with self.world.lock:
             shown = [i for i in ids if self.world.chance.random() >= self.world.faults.omitted]
             return {i: self.world.view(self.world.deployments[i]) for i in shown}
@@ -549,7 +552,3 @@ class Life:
 
 def phases(state: RolloutState) -> dict[str, Phase]:
     return {name: g.phase for name, g in state.groups.items()}
-
-
-def with_config(plan: RolloutPlan, **more: object) -> RolloutPlan:
-    return replace(plan, **more)  # type: ignore[arg-type]  # fields by name, as replace takes them
