@@ -1,14 +1,16 @@
 """Measure a rollout's makespan against its slowest group, and count its AWS calls, in a scripted sandbox.
 
-usage: python benchmarks/rollout.py [GROUPS [INSTANCES [SLOWEST_SECONDS]]]      default: 50 200 120
+usage: python benchmarks/rollout.py [GROUPS [INSTANCES [SLOWEST_SECONDS]]] [--throttle SHARE]      default: 50 200 120
 
 Instances run no processes; the groups take between half of the slowest's time and all of it. The makespan is that of
-`inv deploy`'s rollout, the slowest group's time CodeDeploy's own, created to completed. Goal: a ratio
-of at most 1.05.
+`inv deploy`'s rollout, the slowest group's time CodeDeploy's own, created to completed. Goal: a ratio of at most
+1.05, and of 1.15 where CodeDeploy throttles 30 % of the calls (--throttle 0.3). The daemon counts the calls of the
+busiest second, which the configured rate must not be below.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import resource
@@ -23,6 +25,7 @@ import boto3
 
 from shipit.sandbox import lifecycle
 from shipit.sandbox.agents import LIFECYCLE
+from shipit.settings import load
 
 ROOT = Path(__file__).resolve().parent.parent
 TOML = """
@@ -82,7 +85,7 @@ def slowest_group(url: str, ids: list[str]) -> float:
     return longest
 
 
-def main(groups: int, instances: int, slowest: float) -> None:
+def main(groups: int, instances: int, slowest: float, throttle: float) -> None:
     """Run one rollout and print its figures."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -92,10 +95,14 @@ def main(groups: int, instances: int, slowest: float) -> None:
             planned = [json.loads(line) for line in inv(folder, "plan", "--json").splitlines()]
             names = [g["group"]["name"] for g in planned[-1]["plan"]["groups"]]
             lifecycle.request(url, "script", {"rules": rules(names, slowest)})
+            if throttle:
+                lifecycle.request(url, "throttle", {"probability": throttle, "seed": 1})
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             lines = inv(folder, "deploy", "--no-verify", "--json").splitlines()
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             events: list[dict[str, Any]] = [json.loads(line) for line in lines]
+            counted = lifecycle.request(url, "calls")
+            lifecycle.request(url, "throttle", {})
             started = [e for e in events if e["event"] == "group_started"]
             finished = next(e for e in events if e["event"] == "rollout_finished")
             longest = slowest_group(url, [e["deployment_id"] for e in started])
@@ -109,9 +116,19 @@ def main(groups: int, instances: int, slowest: float) -> None:
     )
     print(f"ratio {makespan / longest:.3f}")
     print(f"calls: {finished['calls']}; {reads} reads at {math.ceil(groups / 25)} a tick at most")
+    print(
+        f"busiest second: {counted['busiest_second']} calls of CodeDeploy, at most "
+        f"{load(start=ROOT).rollout.max_rate:.0f} configured; {sum(counted['refused'].values())} of "
+        f"{sum(counted['calls'].values())} throttled"
+    )
     print(f"inv deploy: {cpu:.1f} s of CPU ({100 * cpu / makespan:.0f} % of a core), {after.ru_maxrss // 1024} MB")
 
 
 if __name__ == "__main__":
-    given = [float(word) for word in sys.argv[1:]]
-    main(*(int(n) for n in (given + [50, 200][len(given) :])[:2]), slowest=given[2] if len(given) > 2 else 120.0)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("groups", type=int, nargs="?", default=50)
+    parser.add_argument("instances", type=int, nargs="?", default=200)
+    parser.add_argument("slowest", type=float, nargs="?", default=120.0)
+    parser.add_argument("--throttle", type=float, default=0.0)
+    given = parser.parse_args()
+    main(given.groups, given.instances, given.slowest, given.throttle)

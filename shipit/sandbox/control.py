@@ -56,7 +56,9 @@ class Control:
             case "status":
                 return self._status()
             case "calls":
-                return {"calls": self._throttle.calls, "refused": self._throttle.refused}
+                throttle = self._throttle
+                counts = {"calls": throttle.calls, "refused": throttle.refused}
+                return {**counts, "busiest_second": throttle.busiest_second}
             case "wake":
                 if not self._wake():
                     raise ValueError("the sandbox is about to end")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 
 
@@ -21,6 +21,8 @@ class Throttle:
         self._lock = threading.Lock()
         self._calls: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
+        self._recent: deque[float] = deque()
+        self._busiest = 0
         self.limit()
 
     def limit(
@@ -45,6 +47,7 @@ class Throttle:
         """Count one call of the operation and say whether it is refused."""
         with self._lock:
             self._calls[operation] += 1
+            self._note_pace()
             refused = self._draws_a_refusal() or self._bucket_is_empty()
             if refused:
                 self._refused[operation] += 1
@@ -62,11 +65,26 @@ class Throttle:
         with self._lock:
             return dict(self._refused)
 
+    @property
+    def busiest_second(self) -> int:
+        """Return how many calls came in the one second in which most did."""
+        with self._lock:
+            return self._busiest
+
     def reset_counts(self) -> None:
-        """Set both counts to nothing; the limits stay."""
+        """Set all counts to nothing; the limits stay."""
         with self._lock:
             self._calls.clear()
             self._refused.clear()
+            self._recent.clear()
+            self._busiest = 0
+
+    def _note_pace(self) -> None:
+        now = self._now()
+        self._recent.append(now)
+        while self._recent[0] <= now - 1.0:
+            self._recent.popleft()
+        self._busiest = max(self._busiest, len(self._recent))
 
     def _draws_a_refusal(self) -> bool:
         return self._probability > 0 and self._random.random() < self._probability

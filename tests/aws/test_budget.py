@@ -1,7 +1,10 @@
 """The rate budget starts fast, halves on a throttle, grows again, and never passes its ceiling."""
 
 import itertools
+import random
+from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,9 +58,58 @@ def test_after_a_throttle_it_grows_by_about_one_call_a_second_each_second() -> N
 def test_endless_throttles_leave_a_rate_above_zero() -> None:
     time = Time()
     paced = budget(time)
-    for _ in range(50):
+    for _ in range(200):
         time.now += 2
         paced.throttled()
+    assert paced.rate == 0.5
+
+
+def play(paced: RateBudget, time: Time, seconds: float, refuses: Callable[[], bool]) -> int:
+    """Make calls for so long, one after another; return how many were accepted."""
+    accepted, until = 0, time.now + seconds
+    while time.now < until:
+        paced.take()
+        if refuses():
+            paced.throttled()
+        else:
+            paced.accepted()
+            accepted += 1
+    return accepted
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_throttles_that_come_at_any_rate_do_not_bring_it_down_for_long(seed: int) -> None:
+    time, chance = Time(), random.Random(seed)
+    paced = budget(time, 20, 200)
+    assert play(paced, time, 15, lambda: chance.random() < 0.3) > 500
+
+
+@pytest.mark.parametrize("limit", [5.0, 15.0, 40.0])
+def test_a_limit_on_the_rate_is_kept_to_with_few_throttles(limit: float) -> None:
+    time = Time()
+    paced = budget(time, 20, 200)
+    tokens, filled, refused = [limit], [0.0], [0]
+
+    def refuses() -> bool:
+        tokens[0] = min(limit, tokens[0] + (time.now - filled[0]) * limit)
+        filled[0] = time.now
+        if tokens[0] < 1:
+            refused[0] += 1
+            return True
+        tokens[0] -= 1
+        return False
+
+    play(paced, time, 60, refuses)
+    refused[0] = 0
+    accepted = play(paced, time, 240, refuses)
+    assert accepted > 0.6 * 240 * limit
+    assert refused[0] < 0.25 * accepted
+
+
+def test_a_service_that_serves_nobody_is_asked_ever_more_slowly() -> None:
+    time = Time()
+    paced = budget(time)
+    play(paced, time, 120, lambda: True)
     assert paced.rate == 0.5
 
 

@@ -104,7 +104,7 @@ def test_throttling_begins_and_ends_on_demand() -> None:
     assert throttle.refuses("X")
     ask(made, "throttle", {})
     assert not throttle.refuses("X")
-    assert ask(made, "calls") == (200, {"calls": {"X": 2}, "refused": {"X": 1}})
+    assert ask(made, "calls") == (200, {"calls": {"X": 2}, "refused": {"X": 1}, "busiest_second": 2})
 
 
 def test_throttling_is_listed_among_the_faults_and_cleared_with_them() -> None:
