@@ -18,8 +18,8 @@ from collections.abc import Callable
 
 #: Answers whose throttled share is compared, and seconds after a halving in which answers are still to calls before.
 _RECENT, _TRIED, _IN_FLIGHT = 40, 12, 0.3
-#: Threads wake when they can, so that calls bunch: 7 % above an even pace were seen in one second. Slots are handed out
-#: at this part of the ceiling, for the calls that leave to stay below it.
+#: Threads wake when they can, so that calls bunch: 7 % above an even pace were seen in one second. Slots are handed
+#: out at this part of the ceiling, for the calls that leave to stay below it.
 _STEADY = 0.9
 #: A share of throttles above this is never put up with: nearly nothing goes through.
 _TOO_MANY = 0.6
