@@ -1,14 +1,11 @@
-"""Typed fakes that several tests share: a clock that only sleeping moves, a CodeDeploy by script, samples."""
+"""Typed fakes that several tests share: a clock that only sleeping moves, samples."""
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from shipit.errors import ShipitError
 from shipit.models import (
     Build,
     Deployment,
@@ -69,46 +66,3 @@ def group(name: str, *, instances: int | tuple[Instance, ...] = 2, queue: str = 
 
 def fleet(*groups: Group) -> Fleet:
     return Fleet(groups=groups)
-
-
-@dataclass
-class FakeDeployer:
-    """A CodeDeploy whose deployments end after some looks: `looks[group]`, else 2.
-
-    `outcome[group]` is the end (Succeeded without one); `refuse[group]` is raised by create.
-    """
-
-    looks: Mapping[str, int] = field(default_factory=dict)
-    outcome: Mapping[str, Deployment] = field(default_factory=dict)
-    refuse: Mapping[str, ShipitError] = field(default_factory=dict)
-    failing_polls: list[ShipitError] = field(default_factory=list)
-    created: Counter[str] = field(default_factory=Counter)
-    descriptions: dict[str, str] = field(default_factory=dict)
-    held: dict[str, Deployment] = field(default_factory=dict)
-    _seen: Counter[str] = field(default_factory=Counter)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def create(
-        self, group: str, revision: Revision, *, description: str, config: str, ignore_stop_failures: bool = False
-    ) -> str:
-        with self._lock:
-            self.created[group] += 1
-            if group in self.refuse:
-                raise self.refuse[group]
-            self.descriptions[group] = description
-            return f"d-{group.upper()}"
-
-    def deployments(self, ids: Iterable[str]) -> Mapping[str, Deployment]:
-        with self._lock:
-            if self.failing_polls:
-                raise self.failing_polls.pop()
-            return {i: self._look(i) for i in ids}
-
-    def _look(self, deployment_id: str) -> Deployment:
-        if deployment_id in self.held:
-            return self.held[deployment_id]
-        name = deployment_id.removeprefix("d-").lower()
-        self._seen[name] += 1
-        if self._seen[name] < self.looks.get(name, 2):
-            return deployment(name, "v2", "InProgress", overview=Overview(in_progress=1, succeeded=1))
-        return self.outcome.get(name, deployment(name, "v2"))

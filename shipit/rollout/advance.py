@@ -241,7 +241,8 @@ def _looked(state: GroupState, observed: Observed, now: datetime) -> GroupState:
     state = replace(state, ended_as=seen.status, moved=state.moved or succeeded, not_before=None)
     # CodeDeploy's Succeeded may hide targets that failed or were skipped (reference codedeploy.md, §1).
     if succeeded and 0 < seen.overview.succeeded == seen.overview.total:
-        return replace(state, phase=Phase.SUCCEEDED, errand=None, ended_at=now)
+        # What a look saw on the way is over: it would count as failed instances.
+        return replace(state, phase=Phase.SUCCEEDED, errand=None, examination=Examination(), ended_at=now)
     return replace(state, phase=Phase.EXAMINING)
 
 

@@ -14,6 +14,7 @@ from rollout.world import World
 from shipit.errors import AccountFull, AwsError, AwsThrottled, AwsUnavailable, GroupBusy, ShipitError
 from shipit.events import Event, GroupEnded, GroupRetried, GroupStarted, Notice, RolloutHalted
 from shipit.models import (
+    Allowance,
     Cause,
     Deployment,
     DeploymentStatus,
@@ -162,17 +163,16 @@ class History:
         return Observed()
 
     def tick(self) -> None:
-        draw = self.data.draw
         observed = Observed()
-        if self.commands and draw(st.booleans()):
-            observed |= self.answer(draw(st.sampled_from(self.commands)))
-        for _ in range(draw(st.integers(0, 2))):
+        if self.data.draw(st.booleans()) and self.commands:
+            observed |= self.answer(self.data.draw(st.sampled_from(self.commands)))
+        for _ in range(self.data.draw(st.integers(0, 2))):
             observed |= self.noise()
         before = self.state
         self.state, events = advance(before, observed, self.now)
         self.events += events
         self.holds(before, observed)
-        self.now += timedelta(seconds=draw(st.sampled_from([0.0, 0.2, 3.0, 20.0, 400.0])))
+        self.now += timedelta(seconds=self.data.draw(st.sampled_from([0.0, 0.2, 3.0, 20.0, 400.0])))
 
     def holds(self, before: RolloutState, observed: Observed) -> None:
         state = self.state
@@ -324,6 +324,17 @@ def test_quiet_for_five_minutes_is_looked_into_and_then_not_again_at_once() -> N
     assert commands(state, 601)
 
 
+def test_what_a_look_saw_on_the_way_spends_no_budget_after_a_whole_success() -> None:
+    slow = Examination(judged=(judged(Cause.AGENT_DEAD, TargetStatus.PENDING),), in_service=2)
+    state = replace(
+        running(errand=Errand.LOOK), policy=Policy(failed_groups=None, failed_instances=Allowance(count=1))
+    )
+    state, _ = advance(state, Observed(examined={"a": slow}), NOON)
+    state, _ = advance(state, Observed(deployments={"d-1": seen("Succeeded", Overview(succeeded=2))}), NOON)
+    assert state.groups["a"].phase is Phase.SUCCEEDED
+    assert not state.groups["a"].examination.judged
+
+
 def test_a_doomed_deployment_is_stopped_and_asked_again_only_where_the_stop_may_not_have_arrived() -> None:
     state = running(doomed=True)
     stop = (Stop(group="a", deployment_id="d-1"),)
@@ -386,6 +397,18 @@ def test_an_unsure_creation_is_looked_for_before_it_is_made_again_even_where_all
     assert absent.groups["a"].phase is Phase.WAITING
     assert not commands(absent, 4)
     found, _ = advance(state, Observed(created={"a": "d-1"}), NOON)
+    assert found.groups["a"].phase is Phase.RUNNING
+
+
+def test_a_further_try_of_which_nobody_heard_is_looked_for_before_its_group_is_called_stopped() -> None:
+    state = running(phase=Phase.WAITING, unsure=True)
+    state = replace(state, halted="enough", closed=True)
+    state, _ = advance(state, Observed(), NOON)
+    assert commands(state, 1) == (Find(group="a", attempt=2),)
+    state, _ = decide(state, NOON)
+    absent, _ = advance(state, Observed(absent=frozenset("a")), NOON)
+    assert absent.groups["a"].phase is Phase.STOPPED
+    found, _ = advance(state, Observed(created={"a": "d-2"}), NOON)
     assert found.groups["a"].phase is Phase.RUNNING
 
 

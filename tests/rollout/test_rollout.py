@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -355,6 +357,32 @@ def test_a_full_account_is_filled_and_never_a_failure() -> None:
     assert world.most_active == 2
 
 
+def test_what_queues_when_the_account_turns_out_to_be_full_is_not_tried_one_by_one() -> None:
+    names = [f"g{n:02}" for n in range(60)]
+    world = World(*names)
+    world.account_limit = 0
+    life = Life(world)
+    tries: list[str] = []
+
+    def create(group: str) -> None:
+        """Let the first be refused, and the others only when that is known."""
+        tries.append(group)
+        while group != names[0] and rollout.state.resume_at is None:
+            time.sleep(0.001)
+
+    def wait(sleeps: int) -> None:
+        if rollout.state.resume_at is None:
+            time.sleep(0.01)
+
+    life.on_create, life.on_sleep = create, wait
+    rollout = rollout_of(life, timeout=8.0)
+    assert rollout.run_wave(0, 1)
+    rollout.finish()
+    assert rollout.state.resume_at is not None
+    assert 1 < len(tries) < len(names)
+    assert rollout.state.count(Phase.WAITING) == len(names)
+
+
 # -- budgets -------------------------------------------------------------------------------------------------------
 
 
@@ -405,7 +433,7 @@ def test_failed_instances_count_while_their_group_still_runs() -> None:
     def hold(sleeps: int) -> None:
         for it in world.ours("a"):
             if not it.status.ended:
-                it.targets[slow.id].ends_at = 600.0
+                it.targets[slow.id].ends_at = 200.0
 
     life.on_sleep = hold
     rollout = run(world, Policy(failed_groups=None, failed_instances=Allowance(count=0)), life=life)
@@ -484,19 +512,24 @@ def test_ctrl_c_while_polls_fail_is_still_an_interruption() -> None:
 def test_a_creation_under_way_at_the_end_is_waited_for_and_noted() -> None:
     world = World("a")
     life = Life(world)
-    rollout = rollout_of(life)
-    seen: list[bool] = []
+    under_way, pressed = threading.Event(), threading.Event()
 
-    def lose(sleeps: int) -> None:
+    def create(group: str) -> None:
+        under_way.set()
+        pressed.wait(10)
+        time.sleep(0.05)
+
+    def press(sleeps: int) -> None:
+        under_way.wait(10)
+        pressed.set()
         raise KeyboardInterrupt
 
-    # The very first sleep is interrupted, while the thread may still be creating.
-    life.on_sleep = lose
-    life.on_create = lambda group: seen.append(True)
-    with pytest.raises(Interrupted):
-        rollout.run_wave(0, 1)
+    life.on_create, life.on_sleep = create, press
+    with pytest.raises(Interrupted) as caught:
+        rollout_of(life).run_wave(0, 1)
+    assert "1 deployments go on" in caught.value.message
     assert life.noted is not None
-    assert life.noted.groups["a"].deployments == tuple(d.id for d in world.ours("a"))
+    assert life.noted.groups["a"].deployments == (world.ours("a")[0].id,)
 
 
 def test_a_lost_lock_ends_it_with_that_and_nothing_more_is_created() -> None:

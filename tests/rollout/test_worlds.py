@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import pytest
 from fakes import NOON
@@ -34,15 +35,20 @@ def disturb(world: World, chance: random.Random, *, faults: bool = True) -> None
         for _ in range(chance.choice([0, 0, 1, 2])):
             at, cause = chance.uniform(0, 60), chance.choice([Cause.RECLAIMED, Cause.SCALED_IN])
             which = chance.randrange(4)
-            world.later(at, lambda n=name, c=cause, w=which: world.take(n, cause=c, which=w))
+            world.later(at, partial(world.take, name, cause=cause, which=which))
         if chance.random() < 0.3:
-            world.later(chance.uniform(0, 60), lambda n=name: world.launch(n))
+            world.later(chance.uniform(0, 60), partial(world.launch, name))
         if chance.random() < 0.2:
             # Who deploys after us is another story.
-            world.later(chance.uniform(0, 5), lambda n=name: world.ours(n) or world.occupy(n, seconds=20.0))
+            world.later(chance.uniform(0, 5), partial(occupy_first, world, name))
         if chance.random() < 0.2:
             for instance in world.alive(name):
                 instance.bad = chance.random() < 0.7
+
+
+def occupy_first(world: World, name: str) -> None:
+    if not world.ours(name):
+        world.occupy(name, seconds=20.0)
 
 
 def is_as_it_is_told(world: World, rollout: Rollout) -> None:
