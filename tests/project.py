@@ -10,10 +10,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import boto3
 
 from shipit.sandbox import lifecycle
 from shipit.sandbox.config import SandboxConfig, from_settings, state_folder
@@ -71,14 +73,22 @@ class Ran:
 class Project:
     """A git repository with the example worker, the reference bundle parts, and a shipit.toml."""
 
-    def __init__(self, root: Path, *, instances: int = 8, workers: str = "stub", more: str = "") -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        instances: int = 8,
+        workers: str = "stub",
+        queues: Sequence[str] = QUEUES,
+        more: str = "",
+    ) -> None:
         self.root = root
         self.port = free_port()
         for source, target in (("examples/worker", "worker"), ("appspec", "appspec"), ("scripts", "scripts")):
             shutil.copytree(REPOSITORY / source, root / target, ignore=shutil.ignore_patterns("__pycache__"))
-        queues = json.dumps(QUEUES)
+        names = json.dumps(list(queues))
         (root / "shipit.toml").write_text(
-            TOML.format(port=self.port, queues=queues, instances=instances, workers=workers, more=more)
+            TOML.format(port=self.port, queues=names, instances=instances, workers=workers, more=more)
         )
         (root / "tasks.py").write_text("from shipit.tasks import namespace\n\n__all__ = ['namespace']\n")
         (root / ".gitignore").write_text(".shipit/\n__pycache__/\n")
@@ -144,6 +154,16 @@ class Project:
     def control(self, path: str, **given: object) -> dict[str, Any]:
         """Ask the daemon something below /_sandbox/."""
         return lifecycle.request(f"http://127.0.0.1:{self.port}", path, given)
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of the project's sandbox."""
+        return boto3.client(
+            service,
+            region_name="us-east-1",
+            endpoint_url=self.config.url,
+            aws_access_key_id="a",
+            aws_secret_access_key="b",
+        )
 
     def until_idle(self) -> None:
         """Wait until no deployment runs."""
