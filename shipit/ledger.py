@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -60,8 +61,13 @@ class Ledger:
 
     def latest(self) -> RolloutRecord | None:
         """Return the record of the rollout that was started last, if any was."""
+        rollout_id = self.latest_id()
+        return self.read(rollout_id) if rollout_id else None
+
+    def latest_id(self) -> str:
+        """Return the id of the rollout that was started last, empty where none was; its record may be lost."""
         pointer = self._store.get_json(self._key(_LATEST))
-        return self.read(pointer["id"]) if pointer else None
+        return str(pointer["id"]) if pointer else ""
 
     def read(self, rollout_id: str) -> RolloutRecord:
         """Return the record; raises UsageError where there is none of this id, ShipitError where it is damaged."""
@@ -144,6 +150,11 @@ class Scribe:
         """Write this record soon; of several only the last."""
         self.record = record
         self._changed.set()
+
+    def look(self) -> None:
+        """Read what others ordered now; what S3 does not say stays as it was."""
+        with suppress(ShipitError):
+            self.orders = self._ledger.orders(self.record.id)
 
     def close(self) -> None:
         """Write what is still owed, and end; raises AwsError where S3 refuses the last word."""

@@ -82,7 +82,12 @@ class Conductor:
         self._held = held
         self._failures: dict[str, GroupDiagnosed] = {}
         self._behind: frozenset[str] = frozenset()
-        self.scribe = Scribe(tool.ledger, record, warn=lambda text: tool.display(Notice(text=text, warning=True)))
+        self.scribe = Scribe(
+            tool.ledger,
+            record,
+            warn=lambda text: tool.display(Notice(text=text, warning=True)),
+            every=min(5.0, 2.5 * tool.settings.rollout.poll),
+        )
         self._rollout = Rollout(
             made,
             state,
@@ -183,6 +188,10 @@ class Conductor:
     def _judge(self, *, whole: bool = False) -> None:
         """Raise what the groups' ends amount to: at once where no more may start, else when all is over."""
         state, build = self._rollout.state, self._made.published.build.version
+        if any(g.phase is Phase.STOPPED for g in state.groups.values()) and not state.closed:
+            # Whoever stops a rollout leaves word first, and then stops its deployments: that is no failure.
+            self.scribe.look()
+            self._heed()
         bad = {n: g for n, g in state.groups.items() if g.phase.bad}
         waiting = sum(g.phase is Phase.WAITING for g in state.groups.values())
         if not state.halted and not (whole and bad):
@@ -244,9 +253,10 @@ class Conductor:
                 build,
                 asked,
                 wait=left,
-                stop_when=self._left_behind,
+                stop_when=lambda found: bool(self.orders().stop) or self._left_behind(found),
                 listen=lambda event: self._show_look(event, last),
             )
+            self._heed()
             if found.converged or not self._behind or not self._repair():
                 return found
 
@@ -304,15 +314,18 @@ class Conductor:
         self._tool.display(WavePaused(wave=number + 1, of=of, seconds=None if by_hand else rollout.bake, at=began))
         while True:
             self._held.check()
-            orders = self.orders()
-            if orders.stop:
-                self._rollout.close(f"stopped by {orders.stop}")
-                self._judge()
-            if orders.promoted > number:
+            self._heed()
+            if self.orders().promoted > number:
                 return
             if not by_hand and (clock.now() - began).total_seconds() >= rollout.bake:
                 return
             clock.sleep(_LOOK)
+
+    def _heed(self) -> None:
+        """Raise where somebody ordered to stop."""
+        if stop := self.orders().stop:
+            self._rollout.close(f"stopped by {stop}")
+            self._judge()
 
     # -- telling ----------------------------------------------------------------------------------------------
 

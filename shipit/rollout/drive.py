@@ -122,7 +122,7 @@ class Rollout:
 
     def close(self, reason: str) -> None:
         """Let nothing more start, retries included."""
-        self.state = replace(self.state, halted=self.state.halted or reason, closed=True)
+        self.state = replace(self.state, halted=reason, closed=True)
 
     def finish(self, *, interrupted: bool = False) -> None:
         """Learn the fate of what is under way, note how it stands, and tell that it is over."""
