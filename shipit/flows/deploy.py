@@ -110,7 +110,12 @@ def resume(tool: Tool, rollout: str, wish: Wish) -> None:
                 f"rollout {record.id} was stopped", hint=f"inv deploy --build {record.build} starts another"
             )
         # A rollback that is carried on goes on ignoring the stop hooks of the build that it leaves.
-        lenient = replace(wish, ignore_stop_failures=wish.ignore_stop_failures or bool(record.undoes))
+        # One that was not to ask the instances does not ask them now: they may report nothing at all.
+        lenient = replace(
+            wish,
+            verify=wish.verify and record.verify,
+            ignore_stop_failures=wish.ignore_stop_failures or bool(record.undoes),
+        )
         _lead(tool, Conductor(tool, made, state, record, held, manner_of(tool, lenient)), held, wish)
     undo.mark_undone(tool, record)
 

@@ -12,7 +12,7 @@ from shipit.flows.conduct import Conductor, Manner, policy_of
 from shipit.ledger import new_id
 from shipit.lock import Held
 from shipit.models import Action, Outcome, PlannedGroup, PublishedBuild, RolloutPlan, RolloutRecord
-from shipit.rollout import begin, entries
+from shipit.rollout import begin, complete, entries
 from shipit.wiring import Tool
 from shipit.wiring.person import author
 
@@ -23,9 +23,11 @@ def take_back(tool: Tool, record: RolloutRecord, held: Held, manner: Manner) -> 
     What still runs of it is stopped first. The stop hooks of the build that is left may be broken, and are no
     reason to stay on it: their failures are ignored. Raises what the rollback ends with.
     """
-    if record.undone_by:
+    earlier = tool.ledger.find(record.undone_by) if record.undone_by else None
+    if earlier is not None and earlier.outcome.good:
         tool.display(Notice(text=f"rollout {record.id} was taken back by {record.undone_by} already"))
         return
+    record = complete(record, tool.codedeploy.last_attempts(list(record.groups)))
     touched = {name: g for name, g in record.groups.items() if g.deployments}
     if not touched:
         tool.display(Notice(text="no group was touched: there is nothing to take back"))
@@ -35,6 +37,8 @@ def take_back(tool: Tool, record: RolloutRecord, held: Held, manner: Manner) -> 
         if not deployment.status.ended:
             tool.codedeploy.stop(deployment.id)
     made = _plan_back(tool, record)
+    # Where nobody wanted the instances asked, they may report nothing at all.
+    verify = manner.verify and record.verify
     undoing = RolloutRecord(
         id=made.id,
         env=made.env,
@@ -44,7 +48,7 @@ def take_back(tool: Tool, record: RolloutRecord, held: Held, manner: Manner) -> 
         started_at=datetime.now(UTC),
         groups=entries(made),
         excluded=tuple(n for n in record.groups if n not in {p.group.name for p in made.groups}) + record.excluded,
-        verify=manner.verify,
+        verify=verify,
         undoes=record.id,
     )
     tool.ledger.write(replace(record, undone_by=made.id))
@@ -57,7 +61,7 @@ def take_back(tool: Tool, record: RolloutRecord, held: Held, manner: Manner) -> 
         begin(made, replace(lenient, failed_groups=None, failed_instances=None)),
         undoing,
         held,
-        replace(manner, ignore_stop_failures=True, promote="auto"),
+        replace(manner, verify=verify, ignore_stop_failures=True, promote="auto"),
     ).run()
     mark_undone(tool, undoing)
 

@@ -19,7 +19,7 @@ from shipit.rollout.advance import advance
 from shipit.rollout.decide import decide
 from shipit.rollout.drive import Rollout
 from shipit.rollout.mark import Mark
-from shipit.rollout.record import annotate, entries, excluded
+from shipit.rollout.record import annotate, complete, entries, excluded
 from shipit.rollout.resume import restore
 from shipit.rollout.state import GroupState, Observed, OnBusy, Policy, RolloutState, begin
 from shipit.rollout.tools import Clock, Deployer, Journal, Orders, Scout, Tools
@@ -41,6 +41,7 @@ __all__ = [
     "advance",
     "annotate",
     "begin",
+    "complete",
     "decide",
     "entries",
     "excluded",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from shipit.models import Action, FailureNote, GroupEntry, Phase, RolloutPlan, RolloutRecord
+from shipit.models import Action, Deployment, FailureNote, GroupEntry, Phase, RolloutPlan, RolloutRecord
+from shipit.rollout.mark import Mark
 from shipit.rollout.state import RolloutState
 
 
@@ -42,5 +43,26 @@ def annotate(record: RolloutRecord, state: RolloutState, failures: Mapping[str, 
             started_at=group.started_at,
             ended_at=group.ended_at,
             failure=failures.get(name) if phase.bad else None,
+        )
+    return replace(record, groups=groups)
+
+
+def complete(record: RolloutRecord, last_attempts: Mapping[str, Deployment]) -> RolloutRecord:
+    """Return the record with each group's newest deployment, if it bears the rollout's mark and was not noted.
+
+    The process that wrote the record may have died between a create and its note.
+    """
+    groups = dict(record.groups)
+    for name, entry in record.groups.items():
+        last = last_attempts.get(name)
+        mark = Mark.parse(last.description) if last is not None else None
+        if last is None or mark is None or mark.rollout != record.id or last.id in entry.deployments:
+            continue
+        groups[name] = replace(
+            entry,
+            phase=Phase.RUNNING,
+            deployments=(*entry.deployments, last.id),
+            started_at=entry.started_at or last.created_at,
+            ended_at=None,
         )
     return replace(record, groups=groups)
