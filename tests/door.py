@@ -36,26 +36,32 @@ class Door:
         """Let everything pass, and count from 0."""
         self.arm(0, lambda: None)
 
-    def arm(self, number: int, act: Callable[[], None], *, done: bool = False) -> None:
-        """Count from 0, and act at a request (from 1) instead of passing it on; where `done` instead of answering it.
+    def arm(
+        self, number: int, act: Callable[[], None], *, at: str = "", done: bool = False, shuts: bool = True
+    ) -> None:
+        """Count from 0, and act at a request (from 1): before it is passed on, or once AWS has `done` it.
 
-        What was `done` is so in AWS, and the command does not know. Nothing passes from then on.
+        Only those count whose operation, or method and path, contains `at`. Where the door `shuts`, the command gets
+        no answer from then on.
         """
         with self._counting:
-            self.seen, self._number, self._act, self._done = 0, number, act, done
+            self.seen, self._number, self._act = 0, number, act
+            self._at, self._done, self._shuts = at, done, shuts
 
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
 
-    def _passes(self) -> tuple[bool, bool]:
-        """Count a request; tell whether it is to go in, and whether its answer is to come out."""
+    def _passes(self, what: str) -> tuple[bool, bool, bool]:
+        """Count a request; tell whether it is to go in, whether to act after it, and whether it is answered."""
         with self._counting:
-            self.seen += 1
-            shut = bool(self._number) and self.seen >= self._number
-            if self.seen == self._number and not self._done:
+            counts = self._at in what
+            self.seen += counts
+            hit = counts and self.seen == self._number
+            shut = self._shuts and 0 < self._number <= self.seen
+            if hit and not self._done:
                 self._act()
-            return not shut or (self.seen == self._number and self._done), not shut
+            return not shut or (hit and self._done), hit and self._done, not shut
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         door = self
@@ -68,12 +74,13 @@ class Door:
 
             def _pass(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                goes_in, comes_out = door._passes()
+                operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+                goes_in, acts, comes_out = door._passes(operation or f"{self.command} {self.path}")
                 if goes_in:
                     answer, content = door._ask(self, body)
+                if acts:
+                    door._act()
                 if not comes_out:
-                    if goes_in:
-                        door._act()
                     self.close_connection = True
                     return
                 self.send_response_only(answer.status, answer.reason)

@@ -11,12 +11,12 @@ from shipit.errors import AwsUnavailable, BusyError, DriftError, Interrupted, Sh
 from shipit.events import GroupEnded, GroupProgress, GroupStarted, Notice, RolloutFinished, RolloutStarted, Tick
 from shipit.flows import ask, undo
 from shipit.flows.deploy import Wish, locked, manner_of, plan_of
-from shipit.models import Deployment, GroupEntry, Outcome, Overview, Phase, RolloutRecord
-from shipit.rollout import Mark
+from shipit.models import Deployment, DeploymentStatus, GroupEntry, Outcome, Overview, Phase, RolloutRecord
+from shipit.rollout import Mark, Scout, complete
 from shipit.wiring import Tool
 from shipit.wiring.person import author
 
-#: Seconds between two looks at whether the process that drives a rollout still lives, and at its record.
+#: Most seconds between two looks at whether the process that drives a rollout still lives, and at its record.
 _LOOK = 5.0
 #: Seconds that a stop waits for the deployments to end and for the driver to heed it.
 _STOP_WITHIN = 120.0
@@ -63,9 +63,8 @@ def promote(tool: Tool, rollout: str) -> None:
 
 def _find(tool: Tool, rollout: str) -> RolloutRecord:
     """Return the record, made anew from CodeDeploy where it is lost; raises UsageError where nothing is known."""
-    record = tool.ledger.find(rollout) if rollout else tool.ledger.latest()
-    if record is None and rollout:
-        record = _from_codedeploy(tool, rollout)
+    rollout = rollout or tool.ledger.latest_id()
+    record = (tool.ledger.find(rollout) or _from_codedeploy(tool, rollout)) if rollout else None
     if record is None:
         what = f"no rollout {rollout!r}" if rollout else "no rollout"
         raise UsageError(f"{what} of {tool.settings.env} is known", hint="inv history lists them")
@@ -101,7 +100,6 @@ class _Watcher:
     def __init__(self, tool: Tool, record: RolloutRecord) -> None:
         self._tool = tool
         self._record = record
-        self._known = tool.ledger.find(record.id) is not None
         self._seen: dict[str, Deployment] = {}
         self._told: dict[str, GroupEntry] = {}
         self._begun = tool.clock.now()
@@ -119,11 +117,10 @@ class _Watcher:
             while True:
                 now = tool.clock.now()
                 if now.timestamp() >= look_at:
-                    look_at = now.timestamp() + _LOOK
+                    look_at = now.timestamp() + min(_LOOK, 2.5 * tool.settings.rollout.poll)
                     driven = self._look()
                 self._poll()
-                for end in self._tell():
-                    tool.display(explain(end, scout.examine(end.group, end.deployment_id), build=self._record.build))
+                self._show(scout)
                 over = self._record.outcome is not Outcome.RUNNING and not self._record.outcome.resumable
                 if over or (not driven and not self._moving()):
                     break
@@ -137,21 +134,33 @@ class _Watcher:
             raise Interrupted(
                 "stopped watching; the rollout goes on", hint=f"inv watch {self._record.id} attaches again"
             ) from None
+        self._record = self._record if over else self._concluded()
+        self._show(scout)
         self._finish(interrupted=False)
-        return self._record if over else self._concluded()
+        return self._record
+
+    def _show(self, scout: Scout) -> None:
+        for end in self._tell():
+            found = scout.examine(end.group, end.deployment_id)
+            self._tool.display(explain(end, found, build=self._record.build))
 
     def _look(self) -> bool:
         """Read the record anew; tell whether a process drives the rollout."""
-        if not self._known:
-            return False
         try:
-            self._record = self._tool.ledger.read(self._record.id)
+            # In this order: a driver has noted its end before it frees the lock.
             holding = self._tool.lock.holder()
+            found = self._tool.ledger.find(self._record.id)
+            self._record = found or self._record
+            owner = holding is not None and not holding.expired and not holding.manual
+            driven = owner and self._record.outcome is Outcome.RUNNING
+            if not driven:
+                # Whoever is gone may have had no time to note what it had created.
+                last = self._tool.codedeploy.last_attempts(list(self._record.groups))
+                self._record = complete(self._record, last)
         except AwsUnavailable as error:
             self._tool.display(Notice(text=f"{error.message}; watching goes on", warning=True))
             return True
-        owner = holding is not None and not holding.expired and not holding.manual
-        return owner and self._record.outcome is Outcome.RUNNING
+        return driven
 
     def _poll(self) -> None:
         ids = [
@@ -208,8 +217,8 @@ class _Watcher:
         now = self._tool.clock.now()
         for name, entry in self._record.groups.items():
             seen = self._seen.get(entry.deployments[-1]) if entry.deployments else None
-            whole = seen is not None and seen.status == "Succeeded" and seen.overview.succeeded == seen.overview.total
-            groups[name] = replace(entry, phase=Phase.SUCCEEDED, ended_at=now) if whole else entry
+            over = seen is not None and seen.status.ended and not entry.phase.ended
+            groups[name] = replace(entry, phase=_phase(seen), ended_at=now) if seen and over else entry
         return replace(self._record, groups=groups)
 
     def _finish(self, *, interrupted: bool) -> None:
@@ -224,6 +233,13 @@ class _Watcher:
                 interrupted=interrupted,
             )
         )
+
+
+def _phase(ended: Deployment) -> Phase:
+    """Return what a deployment's end makes of its group, where nobody is left to look into it or to try again."""
+    if ended.status is DeploymentStatus.SUCCEEDED:
+        return Phase.SUCCEEDED if ended.overview.succeeded == ended.overview.total else Phase.PARTIAL
+    return Phase.STOPPED if ended.status is DeploymentStatus.STOPPED else Phase.FAILED
 
 
 def _phases(groups: Mapping[str, GroupEntry]) -> dict[str, Phase]:
@@ -257,6 +273,11 @@ def _end_as(tool: Tool, record: RolloutRecord) -> None:
             raise ShipitError(f"rollout {record.id} {record.outcome}: {bad} groups failed", hint=again)
         case _:
             pass
+    if bad:
+        raise ShipitError(
+            f"nobody drives rollout {record.id} any more, and {bad} of {len(record.groups)} groups failed",
+            hint="inv deploy --resume carries it on; inv stop ends it",
+        )
     left = [n for n, g in record.groups.items() if g.phase is not Phase.SUCCEEDED]
     if left:
         raise StillRunning(
@@ -266,7 +287,7 @@ def _end_as(tool: Tool, record: RolloutRecord) -> None:
     tool.display(Notice(text="its process is gone, but all its groups succeeded"))
     if not record.verify:
         return
-    ask.verify_versions(tool, build="", only="", wait=f"{tool.settings.reports.grace:.0f}s")
+    ask.verify_versions(tool, build=record.build, only="", wait=f"{tool.settings.reports.grace:.0f}s")
 
 
 def _stop_all(tool: Tool, record: RolloutRecord) -> int:
