@@ -7,17 +7,21 @@ line: the file, the key, what is wrong, and the nearest valid name.
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from shipit.errors import UsageError
 from shipit.models import Allowance
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -128,11 +132,28 @@ class RolloutSettings(_Table):
     lock_wait: Duration = 0.0
 
 
+def _address(text: str) -> str:
+    """Refuse what is no web address, without repeating it: whoever knows it may post there."""
+    if text and not text.startswith(("http://", "https://")):
+        raise ValueError("must be an address that begins with https:// or http://")
+    return text
+
+
+def _json_text(text: str) -> str:
+    """Refuse a template that is not JSON when the file is read, not when somebody waits to be told."""
+    try:
+        if text:
+            json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"must be JSON, in which ${{...}} stand inside strings: {error}") from None
+    return text
+
+
 class NotifySettings(_Table):
     """Say who hears of a rollout's start and end: a webhook, by a template of JSON, and a command."""
 
-    webhook: str = ""
-    template: str = ""
+    webhook: Annotated[str, AfterValidator(_address)] = ""
+    template: Annotated[str, AfterValidator(_json_text)] = ""
     command: str = ""
 
 
@@ -274,8 +295,8 @@ def _explain(error: ValidationError, source: Path, env: str, overlay: Mapping[st
     first = error.errors()[0]
     path = tuple(str(part) for part in first["loc"])
     key = ".".join(path)
-    where = f"env.{env}.{key}" if path and path[0] in overlay else key
-    match first["type"]:
+    where = f"env.{env}.{key}" if _is_in(overlay, path) else key
+    match str(first["type"]):
         case "extra_forbidden":
             valid = _names(path[:-1])
             hint = _nearest(path[-1], valid)
@@ -284,6 +305,39 @@ def _explain(error: ValidationError, source: Path, env: str, overlay: Mapping[st
             return UsageError(f"{source}: {key}: is missing", hint=f"add `{key} = …` or set it in [env.{env}]")
         case "value_error":
             return UsageError(f"{source}: {where}: {str(first['msg']).removeprefix('Value error, ')}")
+        case "literal_error":
+            allowed = re.findall(r"'([^']*)'", str(first["ctx"]["expected"]))
+            nearest = _nearest(str(first["input"]), allowed)
+            return UsageError(f"{source}: {where}: must be one of {', '.join(allowed)}{_shown(first, path)}{nearest}")
+        case kind if kind in _KINDS:
+            hint = _WAVES if path[:2] == ("rollout", "waves") else ""
+            return UsageError(f"{source}: {where}: must be {_KINDS[kind]}{_shown(first, path)}", hint=hint)
         case _:
-            shown = f", not {first['input']!r}"
-            return UsageError(f"{source}: {where}: {first['msg'].lower()}{shown}")
+            said = str(first["msg"]).replace("Input should be", "must be")
+            return UsageError(f"{source}: {where}: {said}{_shown(first, path)}")
+
+
+_KINDS = {
+    "tuple_type": "a list",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "dict_type": "a table",
+    "model_type": "a table",
+}
+_WAVES = 'each wave is a list of wildcards over queues: waves = [["canary-*"], ["*"]]'
+
+
+def _is_in(overlay: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+    """Tell whether the environment's own table holds the value at `path`, or the table around what is missing."""
+    if not path or path[0] not in overlay:
+        return False
+    below = overlay[path[0]]
+    return _is_in(below, path[1:]) if isinstance(below, dict) and path[1:] else True
+
+
+def _shown(error: ErrorDetails, path: tuple[str, ...]) -> str:
+    """Return the value that was refused, as TOML has it; nothing where it may be a secret."""
+    value = error["input"]
+    return "" if path[:1] == ("notify",) else f", not {list(value) if isinstance(value, tuple) else value!r}"

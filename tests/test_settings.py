@@ -116,3 +116,51 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('rollout.waves = "*"', "rollout.waves: must be a list, not '*'"),
+        ('rollout.waves = ["canary-*", "*"]', "rollout.waves.0: must be a list, not 'canary-*'"),
+        ("rollout.bake = 5", "rollout.bake: 5 is not a duration; write 90s, 5m or 1h30m"),
+        ('rollout.promote = "hand"', "rollout.promote: must be one of auto, manual, not 'hand'"),
+        (
+            'rollout.on-busy = "skp"',
+            "rollout.on-busy: must be one of wait, stop, skip, fail, not 'skp' (did you mean 'skip'?)",
+        ),
+        (
+            'rollout.on-failure = "roll-back"',
+            "rollout.on-failure: must be one of stop, continue, rollback, not 'roll-back' (did you mean 'rollback'?)",
+        ),
+        (
+            'rollout.max-failed-groups = "many"',
+            """rollout.max-failed-groups: 'many' is neither a count, nor a share such as "10%", nor "any\"""",
+        ),
+        ("rollout.retries = 11", "rollout.retries: must be less than or equal to 10, not 11"),
+        ('rollout.retries = "2"', "rollout.retries: must be a whole number, not '2'"),
+        ('rollout.promot = "auto"', "rollout.promot: unknown key (did you mean 'promote'?)"),
+        ('notify.webhok = "x"', "notify.webhok: unknown key (did you mean 'webhook'?)"),
+        ('notify.command = ["tell"]', "notify.command: must be text"),
+        ('notify = "tell"', "notify: must be a table"),
+        ('protected = "yes"', "protected: must be true or false, not 'yes'"),
+    ],
+)
+def test_a_wrong_value_of_a_rollout_is_one_line_with_its_key_and_what_may_stand_there(
+    tmp_path: Path, written: str, said: str
+) -> None:
+    head = 'application = "w"\nbucket = "b"\n'
+    assert wrong(tmp_path, f"{head}[env.dev]\n{written}\n", "dev") == f"shipit.toml: env.dev.{said}"
+    assert wrong(tmp_path, f"{head}{written}\n[env.dev]\nrollout.poll = '1s'\n", "dev") == f"shipit.toml: {said}"
+
+
+def test_a_webhook_that_is_none_is_refused_and_never_shown(project: Path) -> None:
+    line = wrong(project, f'{GOOD}\n[notify]\nwebhook = "hooks.example/T0/secret"\n')
+    assert line == "shipit.toml: notify.webhook: must be an address that begins with https:// or http://"
+    line = wrong(project, f'{GOOD}\n[notify]\nwebhook = ["https://hooks.example/T0/secret"]\n')
+    assert line == "shipit.toml: notify.webhook: must be text"
+
+
+def test_a_template_that_is_not_json_is_refused_before_anybody_waits_to_be_told(project: Path) -> None:
+    line = wrong(project, f"{GOOD}\n[notify]\ntemplate = '{{\"text\": ${{event}}}}'\n")
+    assert line.startswith("shipit.toml: notify.template: must be JSON, in which ${...} stand inside strings: ")
