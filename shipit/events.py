@@ -50,10 +50,11 @@ class Published:
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutStarted:
-    """Open a rollout: its plan, and when."""
+    """Open a rollout: its plan, and when; `attached` where another process drives it and we only watch."""
 
     plan: RolloutPlan
     at: datetime
+    attached: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -155,7 +155,10 @@ def _needs(
     if running != published.build.version or group.last_success.revision != published.revision:
         if running and (why := rules.newer(running)):
             return planned(Action.NEWER, why)
-        return planned(Action.DEPLOY, f"runs {running or group.last_success.revision or 'an unknown revision'}")
+        if running == published.build.version:
+            return planned(Action.DEPLOY, "runs another revision of this build")
+        other = group.last_success.revision or "an unknown revision"
+        return planned(Action.DEPLOY, "runs another build" if running else f"runs {other}")
     return planned(*_same_build(group, group.last_success))
 
 

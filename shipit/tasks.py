@@ -222,8 +222,8 @@ def status(tool: Tool) -> None:
     ask.status(tool)
 
 
-@command(count="how many")
-def history(tool: Tool, count: int = 20) -> None:
+@command(count="how many; default: 20")
+def history(tool: Tool, count: str = "20") -> None:
     """List the last rollouts: who, when, which build, how they ended."""
     from shipit.flows import ask
 

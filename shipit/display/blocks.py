@@ -9,7 +9,20 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from shipit.display.board import Board
 from shipit.display.failures import cluster_lines
-from shipit.display.text import Line, clean, clip, dollars, duration, listing, plural, size, table, wrap
+from shipit.display.text import (
+    Line,
+    clean,
+    clip,
+    dollars,
+    duration,
+    folded,
+    listing,
+    plural,
+    size,
+    table,
+    width,
+    wrap,
+)
 from shipit.display.words import TONES, by_phase
 from shipit.events import RolloutFinished
 from shipit.models import Action, Node, NodeState, Phase, PlannedGroup, RolloutPlan, Verification
@@ -17,6 +30,8 @@ from shipit.models import Action, Node, NodeState, Phase, PlannedGroup, RolloutP
 #: A plan of more groups folds those that are alike; so does the log fold their starts and successes.
 MANY = 100
 _NODES = 10
+#: So much of a table's last column, its free text, must stay; else the table is folded.
+_LAST = 24
 #: So many of the slowest groups are named at the end.
 _SLOWEST = 3
 _ACTION_TONES = {Action.DEPLOY: "", Action.CURRENT: "dim", Action.EMPTY: "dim", Action.EXCLUDED: "dim"}
@@ -28,17 +43,16 @@ def plan_lines(plan: RolloutPlan, limit: int | None = None) -> list[Line]:
     facts = [f for f in (build.sha[:10], size(build.size) if build.size else "", plan.deployment_config) if f]
     head = f"plan {plan.id}: {build.version} to {plan.env}" + (f" ({', '.join(facts)})" if facts else "")
     bundles = _alike(plan.groups) if len(plan.groups) > MANY else [[g] for g in plan.groups]
-    rows = [
-        (
-            _of_many(bundle),
-            f"{sum(g.group.in_service for g in bundle):,}",
-            bundle[0].running or "-",
-            bundle[0].action.value,
-            bundle[0].reason,
-        )
-        for bundle in bundles
-    ]
-    lines = table(("group", "instances", "running", "action", "reason"), rows, right={1}, limit=limit)
+    waves = {wave[0].wave: number for number, wave in enumerate(plan.waves, 1)}
+    head_row, rows = ["group", "instances", "running", "action", "reason"], []
+    for bundle in bundles:
+        first = bundle[0]
+        action = first.action.value
+        if len(waves) > 1 and first.action is Action.DEPLOY:
+            action = f"wave {waves[first.wave]}"
+        instances = f"{sum(g.group.in_service for g in bundle):,}"
+        rows.append((_of_many(bundle), instances, first.running or "-", action, first.reason))
+    lines = table(head_row, rows, right={1}, limit=limit)
     tones = ["head", *(_ACTION_TONES.get(b[0].action, "warn") for b in bundles)]
     return [
         *(Line(t, "head") for t in wrap(clean(head), limit, "  ")),
@@ -48,9 +62,10 @@ def plan_lines(plan: RolloutPlan, limit: int | None = None) -> list[Line]:
 
 
 def _alike(groups: Iterable[PlannedGroup]) -> list[list[PlannedGroup]]:
-    found: dict[tuple[Action, str, str], list[PlannedGroup]] = {}
+    found: dict[tuple[Action, int, str, str], list[PlannedGroup]] = {}
     for group in groups:
-        found.setdefault((group.action, group.reason, group.running), []).append(group)
+        wave = group.wave if group.action is Action.DEPLOY else 0
+        found.setdefault((group.action, wave, group.reason, group.running), []).append(group)
     return list(found.values())
 
 
@@ -61,8 +76,11 @@ def _of_many(groups: Sequence[PlannedGroup]) -> str:
 def _totals(plan: RolloutPlan) -> str:
     reached = sum(g.group.in_service for g in plan.to_deploy)
     deploy = f"{plural(len(plan.to_deploy), 'group')} to deploy ({plural(reached, 'instance')})"
+    if len(plan.waves) > 1:
+        deploy += f" in {len(plan.waves)} waves"
     others = [f"{plan.count(a):,} {a}" for a in Action if a is not Action.DEPLOY and plan.count(a)]
-    return ", ".join([deploy, *others])
+    took = f"; about {duration(plan.expected)} by past rollouts" if plan.expected else ""
+    return ", ".join([deploy, *others]) + took
 
 
 def summary_lines(board: Board, end: RolloutFinished, limit: int | None = None) -> list[Line]:
@@ -183,11 +201,20 @@ def _value(value: object, limit: int | None) -> list[Line]:
     if isinstance(value, (list, tuple)) and _is_table(value):
         names = list(dict.fromkeys(key for row in value for key in row))
         rows = [[_flat(row.get(n, "")) for n in names] for row in value]
-        lines = table([str(n) for n in names], rows, limit=limit)
+        head = [str(n) for n in names]
+        if limit is not None and _too_wide(head, rows, limit):
+            return [Line(t, "" if n else "head") for n, row in enumerate(folded(head, rows, limit)) for t in row]
+        lines = table(head, rows, limit=limit)
         return [Line(t, "head" if n == 0 else "") for n, t in enumerate(lines)]
     if isinstance(value, (list, tuple)):
         return [Line(t) for item in value for t in wrap(_flat(item), limit)]
     return [Line(t) for t in wrap(_flat(value), limit)]
+
+
+def _too_wide(head: Sequence[str], rows: Sequence[Sequence[str]], limit: int) -> bool:
+    """Tell whether more than the end of the last column would have to be cut."""
+    columns = [max(width(clean(row[n])) for row in (head, *rows)) for n in range(len(head))]
+    return sum(columns[:-1]) + 2 * (len(columns) - 1) + min(columns[-1], _LAST) > limit
 
 
 def _is_table(value: object) -> bool:

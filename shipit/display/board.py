@@ -63,11 +63,14 @@ class Board:
         self.started_at: datetime | None = None
         self.last_tick: datetime | None = None
         self.finished: RolloutFinished | None = None
+        self.attached = False
         self.rows: dict[str, Row] = {}
         self.causes: dict[str, GroupDiagnosed] = {}
         self._alike: dict[str, list[str]] = {}
         self.wave: WaveStarted | None = None
         self.paused: WavePaused | None = None
+        #: Seconds that waves waited for a word by hand: no past rollout says how long a person takes.
+        self.held_up = 0.0
         self.throttles = 0
         self.throttled: Throttled | None = None
 
@@ -79,14 +82,17 @@ class Board:
     def take(self, event: Event) -> None:
         """Note what the event changes."""
         match event:
-            case RolloutStarted(plan=plan, at=at):
+            case RolloutStarted(plan=plan, at=at, attached=attached):
                 self.__init__()  # type: ignore[misc]  # a second rollout starts from nothing, as the first did
+                self.attached = attached
                 self.plan, self.started_at, self.last_tick = plan, at, at
                 self.rows = {
                     p.group.name: Row(group=p.group.name, instances=p.group.in_service, expected=p.expected)
                     for p in plan.to_deploy
                 }
-            case WaveStarted():
+            case WaveStarted(at=at):
+                if self.paused and self.paused.seconds is None:
+                    self.held_up += max((at - self.paused.at).total_seconds(), 0.0)
                 self.wave, self.paused = event, None
             case WavePaused():
                 self.paused = event

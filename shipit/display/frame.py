@@ -79,9 +79,13 @@ def _passed(board: Board, now: datetime) -> str:
     """Say how long it has taken, and how long past rollouts say that it will."""
     if board.started_at is None:
         return ""
-    passed = duration((now - board.started_at).total_seconds())
+    seconds = (now - board.started_at).total_seconds()
     expected = board.plan.expected if board.plan else None
-    return f"{passed} of about {duration(expected)}" if expected else passed
+    if not expected or (board.paused and board.paused.seconds is None):
+        return duration(seconds)
+    whole = expected + board.held_up
+    said = f"of about {duration(whole)}" if seconds <= whole else f"(usually {duration(whole)})"
+    return f"{duration(seconds)} {said}"
 
 
 def _bar_line(board: Board, columns: int, glyphs: Glyphs) -> Line:
@@ -139,7 +143,10 @@ def _paused(pause: WavePaused, now: datetime) -> str:
 def _way_out(board: Board, columns: int, room: int, groups: int) -> list[Line]:
     """Say what Ctrl-C does, unless a group would lose its line for it."""
     waiting = board.phases()[Phase.WAITING]
-    said = f"Ctrl-C {'starts no more groups and ' if waiting else ''}stops watching; the deployments go on"
+    if board.attached:
+        said = "Ctrl-C stops watching; the rollout goes on"
+    else:
+        said = f"Ctrl-C {'starts no more groups and ' if waiting else ''}stops watching; the deployments go on"
     spare = groups < room or (groups > room and room >= _SPARE)
     return [Line(said, "dim")] if spare and width(said) <= columns else []
 

@@ -150,7 +150,8 @@ class LiveDisplay:
 
     def text(self, line: str) -> None:
         """Print a line."""
-        self._print(Line(clean(t)) for t in line.splitlines() or [""])
+        told = [clean(t) for t in line.splitlines() or [""]]
+        self._print(Line(t) for whole in told for t in wrap(whole, self._console.width, "  "))
 
     def value(self, kind: str, fields: Mapping[str, object]) -> None:
         """Print a command's answer."""

@@ -135,6 +135,32 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
+def folded(head: Sequence[str], rows: Iterable[Sequence[str]], limit: int) -> list[list[str]]:
+    """Return for the head and for each row its lines: columns that do not fit beside the others go below them.
+
+    Every row breaks before the same columns, so that those of a line stay aligned; later lines are indented.
+    A cell that is wider than a line is wrapped.
+    """
+    cells = [[clean(c) for c in row] for row in (head, *rows)]
+    columns = [max(width(row[n]) for row in cells) for n in range(len(head))]
+    breaks: list[list[int]] = []
+    used = limit + 1
+    for n, wide in enumerate(columns):
+        used += 2 + wide
+        if used > limit:
+            breaks.append([])
+            used = wide + (2 if n else 0)
+        breaks[-1].append(n)
+    found = []
+    for row in cells:
+        lines: list[str] = []
+        for number, group in enumerate(breaks):
+            text = "  ".join(pad(row[n], columns[n]) for n in group).rstrip()
+            lines += wrap(f"  {text}" if number else text, limit, "    ") if text else []
+        found.append(lines)
+    return found
+
+
 def size(count: int) -> str:
     """Return bytes in decimal units: `512 B`, `2.3 MB`."""
     if count < 1000:

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TextIO
 
-from shipit.display.text import clean
+from shipit.display.text import clean, wrap
 from shipit.errors import ShipitError
 
 
@@ -46,8 +46,16 @@ def _hush(stream: TextIO) -> None:
 
 def write_error(error: ShipitError) -> None:
     """Write the error and its hint to standard error."""
-    writer = Writer(sys.stderr)
+    writer, limit = Writer(sys.stderr), _columns(sys.stderr)
     first, *rest = error.message.splitlines() or [""]
-    writer.line(f"error: {clean(first)}")
-    for line in (*rest, *error.hint.splitlines()):
-        writer.line(f"  {clean(line)}")
+    for line in (f"error: {clean(first)}", *(f"  {clean(t)}" for t in (*rest, *error.hint.splitlines()))):
+        for text in wrap(line, limit, "  "):
+            writer.line(text)
+
+
+def _columns(stream: TextIO) -> int | None:
+    """Return how wide the terminal behind the stream is, None where there is none."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None if stream.isatty() else None
+    except (OSError, ValueError):
+        return None

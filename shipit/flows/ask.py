@@ -15,6 +15,7 @@ from shipit.plan import patterns, running_build, select
 from shipit.status import summarize
 from shipit.verify import outcome
 from shipit.wiring import Tool
+from shipit.wording import plural
 
 
 def verify_versions(tool: Tool, *, build: str, only: str, wait: str) -> None:
@@ -52,9 +53,11 @@ def status(tool: Tool) -> None:
     tool.display.value("status", found.fields)
 
 
-def history(tool: Tool, count: int) -> None:
-    """List the last rollouts, the newest first."""
-    records = tool.ledger.recent(count)
+def history(tool: Tool, count: str) -> None:
+    """List the last rollouts, the newest first; raises UsageError for a count that is none."""
+    if not count.isdecimal() or not int(count):
+        raise UsageError(f"--count {count!r} is no number of rollouts", hint="write a whole number, 1 or more")
+    records = tool.ledger.recent(int(count))
     if not records:
         tool.display.text(f"nothing was deployed to {tool.settings.env} yet")
         return
@@ -77,7 +80,7 @@ def show_commits(tool: Tool, made: RolloutPlan) -> None:
     if not running:
         tool.display.text(f"nothing would change: every group with a known build runs {wanted.version}")
     for version, groups in running.items():
-        head = f"{groups} groups run {version}"
+        head = f"{plural(groups, 'group')} {'runs' if groups == 1 else 'run'} {version}"
         try:
             theirs = tool.builds.get(version).build
             coming = tool.repository.commits(theirs.sha, wanted.sha)
@@ -87,7 +90,7 @@ def show_commits(tool: Tool, made: RolloutPlan) -> None:
             continue
         for name, commits in (("get", coming), ("lose", leaving)):
             if commits:
-                tool.display.text(f"{head}, and would {name} {len(commits)} commits:")
+                tool.display.text(f"{head}, and would {name} {plural(len(commits), 'commit')}:")
                 table = [
                     {"commit": c.sha[:9], "author": c.author, "when": f"{c.date:%Y-%m-%d %H:%M}", "what": c.subject}
                     for c in commits

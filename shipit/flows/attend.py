@@ -6,15 +6,28 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from shipit.diagnose import explain
+from shipit.diagnose import cluster, explain
 from shipit.errors import AwsUnavailable, BusyError, DriftError, Interrupted, ShipitError, StillRunning, UsageError
-from shipit.events import GroupEnded, GroupProgress, GroupStarted, Notice, RolloutFinished, RolloutStarted, Tick
+from shipit.events import (
+    GroupDiagnosed,
+    GroupEnded,
+    GroupProgress,
+    GroupStarted,
+    Notice,
+    RolloutFinished,
+    RolloutStarted,
+    Tick,
+    WavePaused,
+    WaveStarted,
+)
 from shipit.flows import ask, undo
 from shipit.flows.deploy import Wish, locked, manner_of, plan_of
+from shipit.flows.prepare import estimated
 from shipit.models import Deployment, DeploymentStatus, GroupEntry, Outcome, Overview, Phase, RolloutRecord
 from shipit.rollout import Mark, Scout, complete
 from shipit.wiring import Tool
 from shipit.wiring.person import author
+from shipit.wording import plural
 
 #: Most seconds between two looks at whether the process that drives a rollout still lives, and at its record.
 _LOOK = 5.0
@@ -53,12 +66,10 @@ def promote(tool: Tool, rollout: str) -> None:
     record = _find(tool, rollout)
     done = sum(w.ended_at is not None for w in record.waves)
     if record.outcome is not Outcome.RUNNING or not done:
-        raise UsageError(
-            f"rollout {record.id} does not wait for a word: {record.outcome}, {done} waves done",
-            hint="inv watch shows how far it is",
-        )
+        why = "its first wave is not done" if record.outcome is Outcome.RUNNING else f"it is over: {record.outcome}"
+        raise UsageError(f"rollout {record.id} waits for no word: {why}", hint="inv watch shows how far it is")
     tool.ledger.order(record.id, promoted=done)
-    tool.display.text(f"rollout {record.id}: the wave after {done} may start")
+    tool.display.text(f"rollout {record.id}: wave {done + 1} may start")
 
 
 def _find(tool: Tool, rollout: str) -> RolloutRecord:
@@ -102,14 +113,18 @@ class _Watcher:
         self._record = record
         self._seen: dict[str, Deployment] = {}
         self._told: dict[str, GroupEntry] = {}
+        self._failures: list[GroupDiagnosed] = []
+        self._waves = 0
+        self._wave_told: tuple[int, bool] = (0, False)
         self._begun = tool.clock.now()
 
     def run(self) -> RolloutRecord:
         """Watch to the end and return the last record; one without a living driver ends with its deployments."""
         tool = self._tool
-        made = plan_of(tool, self._record)
+        made = estimated(tool, plan_of(tool, self._record))
         scout = tool.scout_for(made)
-        tool.display(RolloutStarted(plan=made, at=self._record.started_at))
+        self._waves = len(made.waves)
+        tool.display(RolloutStarted(plan=made, at=self._record.started_at, attached=True))
         deadline = self._begun.timestamp() + tool.settings.rollout.timeout
         look_at = 0.0
         driven = True
@@ -140,9 +155,11 @@ class _Watcher:
         return self._record
 
     def _show(self, scout: Scout) -> None:
+        self._tell_wave()
         for end in self._tell():
-            found = scout.examine(end.group, end.deployment_id)
-            self._tool.display(explain(end, found, build=self._record.build))
+            found = explain(end, scout.examine(end.group, end.deployment_id), build=self._record.build)
+            self._failures.append(found)
+            self._tool.display(found)
 
     def _look(self) -> bool:
         """Read the record anew; tell whether a process drives the rollout."""
@@ -166,7 +183,7 @@ class _Watcher:
         ids = [
             g.deployments[-1]
             for n, g in self._record.groups.items()
-            if g.deployments and not g.phase.ended and not self._ended(g.deployments[-1])
+            if g.deployments and g.phase is not Phase.SUCCEEDED and not self._ended(g.deployments[-1])
         ]
         try:
             self._seen.update(self._tool.codedeploy.deployments(ids) if ids else {})
@@ -183,6 +200,26 @@ class _Watcher:
             for g in self._record.groups.values()
         )
 
+    def _tell_wave(self) -> None:
+        """Show which wave runs, or that one is done and the next waits, where there are several."""
+        if self._waves < 2 or not self._record.waves:
+            return
+        number = len(self._record.waves)
+        entry = self._record.waves[-1]
+        paused = entry.ended_at is not None and number < self._waves
+        if self._wave_told == (number, paused):
+            return
+        if self._wave_told[0] != number:
+            wave = self._record.groups.items()
+            at_work = sorted({g.wave for _, g in wave})[number - 1 : number]
+            names = tuple(n for n, g in wave if g.wave in at_work)
+            self._tool.display(WaveStarted(wave=number, of=self._waves, groups=names, at=entry.started_at))
+        if paused and entry.ended_at is not None:
+            rollout = self._tool.settings.rollout
+            seconds = rollout.bake if rollout.promote == "auto" and rollout.bake else None
+            self._tool.display(WavePaused(wave=number, of=self._waves, seconds=seconds, at=entry.ended_at))
+        self._wave_told = (number, paused)
+
     def _tell(self) -> list[GroupEnded]:
         """Show what changed since the last look; return the groups that ended badly."""
         bad = []
@@ -191,6 +228,8 @@ class _Watcher:
             before = self._told.get(name, GroupEntry())
             seen = self._seen.get(entry.deployments[-1]) if entry.deployments else None
             overview = seen.overview if seen else Overview()
+            if entry.phase is Phase.SUCCEEDED:  # ended before we looked, or since
+                overview = Overview(succeeded=overview.total or entry.instances)
             if entry.deployments and entry.deployments != before.deployments:
                 self._tool.display(
                     GroupStarted(
@@ -231,6 +270,7 @@ class _Watcher:
                 calls=dict(self._tool.session.calls),
                 at=self._tool.clock.now(),
                 interrupted=interrupted,
+                clusters=cluster(self._failures),
             )
         )
 
@@ -261,7 +301,8 @@ def _end(name: str, entry: GroupEntry, overview: Overview, now: datetime) -> Gro
 def _end_as(tool: Tool, record: RolloutRecord) -> None:
     """Return, or raise, as the deploy would have that left this record."""
     again = f"inv deploy --build {record.build} starts what is not on it"
-    bad = sum(g.phase.bad for g in record.groups.values())
+    bad = [n for n, g in record.groups.items() if g.phase.bad]
+    named = f": {', '.join(bad[:5])}" + (f" and {len(bad) - 5} more" if bad[5:] else "") if bad else ""
     match record.outcome:
         case Outcome.CONVERGED | Outcome.DEPLOYED:
             return
@@ -270,12 +311,13 @@ def _end_as(tool: Tool, record: RolloutRecord) -> None:
         case Outcome.DRIFTED:
             raise DriftError(f"rollout {record.id} left the fleet mixed", hint=again)
         case Outcome.FAILED | Outcome.STOPPED | Outcome.ROLLED_BACK:
-            raise ShipitError(f"rollout {record.id} {record.outcome}: {bad} groups failed", hint=again)
+            failed = f", {plural(len(bad), 'group')} failed{named}"
+            raise ShipitError(f"rollout {record.id} ended {record.outcome}{failed if bad else ''}", hint=again)
         case _:
             pass
     if bad:
         raise ShipitError(
-            f"nobody drives rollout {record.id} any more, and {bad} of {len(record.groups)} groups failed",
+            f"nobody drives rollout {record.id} any more, and {len(bad)} of {len(record.groups)} groups failed",
             hint="inv deploy --resume carries it on; inv stop ends it",
         )
     left = [n for n, g in record.groups.items() if g.phase is not Phase.SUCCEEDED]

@@ -209,7 +209,7 @@ class Conductor:
         failed = f"{len(bad)} of {len(state.groups)} groups failed"
         if not state.halted:
             raise DriftError(f"{failed}, as many as may; the others have the build", hint=again)
-        raise ShipitError(f"{failed}{left}", hint=again)
+        raise ShipitError(f"{failed}{left}", hint=f"{again}; inv rollback goes back")
 
     def _still_running(self) -> StillRunning:
         state = self._rollout.state

@@ -211,10 +211,10 @@ def by_flags(tool: Tool, wish: Wish) -> Tool:
     """Return the tool with the settings that flags lay over those of the environment."""
     on_busy = one_of("--on-busy", wish.on_busy, "wait", "stop", "skip", "fail")
     on_failure = one_of("--on-failure", wish.on_failure, "stop", "continue", "rollback")
-    one_of("--promote", wish.promote, "auto", "manual")
+    promote = one_of("--promote", wish.promote, "auto", "manual")
     seconds("--timeout", wish.timeout)
     seconds("--lock-wait", wish.lock_wait)
-    over = {k: v for k, v in (("on_busy", on_busy), ("on_failure", on_failure)) if v}
+    over = {k: v for k, v in (("on_busy", on_busy), ("on_failure", on_failure), ("promote", promote)) if v}
     if over:
         rollout = tool.settings.rollout.model_copy(update=over)
         tool.settings = tool.settings.model_copy(update={"rollout": rollout})

@@ -38,10 +38,23 @@ def prepare(
         now=datetime.now(UTC),
     )
     made = make_plan(fleet, published, rules, rollout_id=new_id(datetime.now(UTC)), env=tool.settings.env)
+    return _with_makespan(tool, made)
+
+
+def estimated(tool: Tool, made: RolloutPlan) -> RolloutPlan:
+    """Return the plan with what past rollouts say that each group, and the whole, takes."""
+    expected = _expected(tool, Fleet(groups=tuple(p.group for p in made.groups)))
+    groups = tuple(replace(p, expected=expected.get(p.group.name)) for p in made.groups)
+    return _with_makespan(tool, replace(made, groups=groups))
+
+
+def _with_makespan(tool: Tool, made: RolloutPlan) -> RolloutPlan:
     known = [p.expected for p in made.to_deploy if p.expected is not None]
     if not known or len(known) < len(made.to_deploy):
         return made
-    return replace(made, expected=sum(makespan([p.expected or 0.0 for p in w], len(w)) for w in made.waves))
+    rollout = tool.settings.rollout
+    pauses = 0.0 if rollout.promote == "manual" else rollout.bake * (len(made.waves) - 1)
+    return replace(made, expected=pauses + sum(makespan([p.expected or 0.0 for p in w], len(w)) for w in made.waves))
 
 
 def refuse(made: RolloutPlan) -> None:

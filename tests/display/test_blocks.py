@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from display.samples import failure, plan, rollout, verification
 
-from shipit.display.blocks import plan_lines, summary_lines, verdict, verification_lines
+from shipit.display.blocks import plan_lines, summary_lines, value_lines, verdict, verification_lines
 from shipit.display.board import Board
 from shipit.display.failures import failure_lines
 from shipit.display.text import Line, width
@@ -39,6 +39,32 @@ def test_a_plan_is_a_table_with_its_totals_last() -> None:
         "queue-001          2  v1       busy    d-1 runs there",
         "1 group to deploy (2 instances), 1 busy",
     ]
+
+
+def test_a_plan_of_waves_says_which_group_is_in_which_and_how_long_it_will_take() -> None:
+    made = plan(3)
+    first, second, third = made.groups
+    made = replace(
+        made,
+        groups=(first, replace(second, wave=2), replace(third, action=Action.CURRENT, wave=2)),
+        expected=75.0,
+    )
+    said = texts(plan_lines(made))
+    assert [t.split()[3:5] for t in said[2:4]] == [["wave", "1"], ["wave", "2"]]
+    assert said[4].split()[3] == "current"
+    assert said[-1] == "2 groups to deploy (4 instances) in 2 waves, 1 current; about 1 min 15 s by past rollouts"
+
+
+def test_an_answer_that_is_too_wide_is_folded_and_its_last_column_may_be_cut() -> None:
+    row = {"id": "20261125-203341-d5bd", "build": "2026.11.25-203240-g9a61b52cd", "note": "undone by somebody " * 3}
+    narrow = texts(value_lines({"rollouts": [row]}, 60))
+    assert narrow[:2] == ["id                    build", "  note"]
+    assert narrow[2] == "20261125-203341-d5bd  2026.11.25-203240-g9a61b52cd"
+    assert all(width(t) <= 60 for t in narrow)
+    wider = texts(value_lines({"rollouts": [row]}, 80))
+    assert wider[0] == "id                    build                         note"
+    assert wider[1].startswith("20261125-203341-d5bd  2026.11.25-203240-g9a61b52cd  undone by")
+    assert wider[1].endswith("…")
 
 
 def test_a_verdict_hides_what_is_clean_and_ends_with_the_count() -> None:

@@ -1,6 +1,7 @@
 """The live view fits every terminal and shows what fails before what moves."""
 
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,17 @@ from hypothesis import strategies as st
 from shipit.display.board import Board
 from shipit.display.frame import ASCII, bar, frame
 from shipit.display.text import width
-from shipit.events import GroupEnded, GroupProgress, GroupStarted, RolloutFinished, Throttled, Tick
+from shipit.events import (
+    GroupEnded,
+    GroupProgress,
+    GroupStarted,
+    RolloutFinished,
+    RolloutStarted,
+    Throttled,
+    Tick,
+    WavePaused,
+    WaveStarted,
+)
 from shipit.models import Overview, Phase
 
 WAY_OUT = "Ctrl-C stops watching; the deployments go on"
@@ -103,6 +114,37 @@ def test_while_groups_wait_ctrl_c_is_said_to_start_no_more() -> None:
     said = seen(board, 80, 23)
     assert said[1] == "5 groups: 2 running, 3 waiting"
     assert said[-1] == "Ctrl-C starts no more groups and stops watching; the deployments go on"
+
+
+def test_who_only_watches_ends_nothing_but_the_watching() -> None:
+    board = Board()
+    for event in itertools.islice(rollout(5), 3):
+        board.take(replace(event, attached=True) if isinstance(event, RolloutStarted) else event)
+    assert seen(board, 80, 23)[-1] == "Ctrl-C stops watching; the rollout goes on"
+
+
+def started(expected: float) -> Board:
+    board = Board()
+    begin = next(iter(rollout(2)))
+    assert isinstance(begin, RolloutStarted)
+    board.take(replace(begin, plan=replace(begin.plan, expected=expected)))
+    return board
+
+
+def test_the_time_is_told_beside_what_past_rollouts_took() -> None:
+    board = started(60)
+    assert seen(board, 80, 23, after=12)[0].endswith("  12 s of about 1 min")
+    assert seen(board, 80, 23, after=90)[0].endswith("  1 min 30 s (usually 1 min)")
+
+
+def test_the_time_that_a_person_takes_to_promote_is_not_held_against_the_rollout() -> None:
+    board = started(60)
+    board.take(WavePaused(wave=1, of=2, seconds=None, at=NOON + timedelta(seconds=20)))
+    assert seen(board, 80, 23, after=200)[0].endswith("  3 min 20 s")
+    board.take(WaveStarted(wave=2, of=2, groups=("queue-001",), at=NOON + timedelta(seconds=320)))
+    said = seen(board, 80, 23, after=330)
+    assert said[0].endswith("  5 min 30 s of about 6 min")
+    assert said[1].startswith("wave 2 of 2, 2 groups: ")
 
 
 def test_groups_that_ended_well_are_only_counted() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from shipit.display.text import clean, clip, dollars, duration, listing, pad, plural, size, table, width, wrap
+from shipit.display.text import clean, clip, dollars, duration, folded, listing, pad, plural, size, table, width, wrap
 
 WILD = st.text(alphabet=st.characters(max_codepoint=0x2FFF) | st.sampled_from("宽\x1b[2J\t\n …é‮"), max_size=60)
 
@@ -100,3 +100,20 @@ def test_a_wrapped_text_keeps_its_own_indent() -> None:
 def test_padding_counts_wide_characters_twice() -> None:
     assert pad("宽", 4) == "宽  "
     assert pad("7", 3, right=True) == "  7"
+
+
+def test_columns_that_do_not_fit_go_below_the_others_and_nothing_is_cut() -> None:
+    rows = [("20261125-203341-d5bd", "ann@laptop", "converged"), ("20261125-2033-short", "", "the note is long")]
+    assert folded(("id", "by", "outcome"), rows, 34) == [
+        ["id                    by", "  outcome"],
+        ["20261125-203341-d5bd  ann@laptop", "  converged"],
+        ["20261125-2033-short", "  the note is long"],
+    ]
+
+
+@given(st.lists(st.lists(WILD, min_size=3, max_size=3), min_size=1, max_size=4), st.integers(12, 90))
+def test_a_folded_table_fits_and_keeps_every_character_but_spaces(rows: list[list[str]], limit: int) -> None:
+    head, *body = rows
+    for row, lines in zip(rows, folded(head, body, limit), strict=True):
+        assert all(width(t) <= limit for t in lines)
+        assert "".join(lines).replace(" ", "") == "".join(map(clean, row)).replace(" ", "")
