@@ -111,7 +111,8 @@ def summary_lines(board: Board, end: RolloutFinished, limit: int | None = None) 
     if end.interrupted:
         facts.append((f"next       its deployments go on without us; inv watch {end.rollout_id}", "head"))
     lines = [Line(t, tone) for t in wrap(clean(head), limit, "  ")]
-    lines += [Line(t) for t in wrap(f"  {whole}", limit, " " * 13)]
+    if board.rows:
+        lines += [Line(t) for t in wrap(f"  {whole}", limit, " " * 13)]
     lines += cluster_lines(end.clusters, board, limit)
     for text, shade in facts:
         lines += [Line(t, shade) for t in wrap("  " + clean(text), limit, " " * 13)]

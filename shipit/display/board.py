@@ -36,6 +36,7 @@ class Row:
     seconds: float | None = None
     expected: float | None = None
     error: str = ""
+    attempt: int = 1
 
     @property
     def total(self) -> int:
@@ -102,6 +103,7 @@ class Board:
             case GroupStarted():
                 row = self._row(event.group, event.instances)
                 row.instances, row.deployment_id = event.instances, event.deployment_id
+                row.attempt = event.attempt
                 row.phase, row.started_at = Phase.RUNNING, row.started_at or event.at
                 row.error = ""
             case GroupProgress():

@@ -113,6 +113,7 @@ def _row(row: Row, now: datetime, columns: int, name: int, glyphs: Glyphs, cause
     if columns >= 100:
         cells.append(f"{clean(row.deployment_id):<11}")
     notes = [row.phase.value] if row.phase.bad else []
+    notes += [f"try {row.attempt}"] if row.attempt > 1 and not row.phase.bad else []
     notes += [f"{row.overview.failed} failed"] if row.overview.failed and row.phase is Phase.RUNNING else []
     notes += [clean(cause)] if cause else []
     return Line("  ".join([*cells, ": ".join(notes)]).rstrip(), TONES[row.phase])

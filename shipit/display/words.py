@@ -118,7 +118,7 @@ def counts(overview: Overview) -> str:
 def by_phase(board: Board) -> str:
     """Say how many groups are in each phase: `48 succeeded, 2 failed`."""
     found = board.phases()
-    return ", ".join(f"{found[p]:,} {p}" for p in ORDER if found[p]) or "no group"
+    return ", ".join(f"{found[p]:,} {p}" for p in ORDER if found[p]) or "no group to deploy"
 
 
 def fleet(board: Board) -> str:

@@ -27,7 +27,7 @@ def confirm(question: str, wanted: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise PreflightError(f"{question} nobody is there to confirm it", hint="--yes confirms it in advance")
+        raise PreflightError(f"{question} Nobody is there to confirm it", hint="--yes confirms it in advance")
     sys.stderr.write(f"{question} Type {wanted!r} to go on: ")
     sys.stderr.flush()
     if sys.stdin.readline().strip() != wanted:

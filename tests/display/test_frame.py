@@ -16,6 +16,7 @@ from shipit.display.text import width
 from shipit.events import (
     GroupEnded,
     GroupProgress,
+    GroupRetried,
     GroupStarted,
     RolloutFinished,
     RolloutStarted,
@@ -145,6 +146,17 @@ def test_the_time_that_a_person_takes_to_promote_is_not_held_against_the_rollout
     said = seen(board, 80, 23, after=330)
     assert said[0].endswith("  5 min 30 s of about 6 min")
     assert said[1].startswith("wave 2 of 2, 2 groups: ")
+
+
+def test_a_group_that_is_tried_again_says_which_try_it_is() -> None:
+    board = moving(2)
+    board.take(GroupRetried(group="queue-001", deployment_id="d-1", reason="i-1 was reclaimed", at=NOON))
+    assert seen(board, 80, 23)[1] == "2 groups: 1 running, 1 waiting"
+    board.take(GroupStarted(group="queue-001", deployment_id="d-2", instances=1, at=NOON, attempt=2))
+    first, second = seen(board, 80, 23)[3:5]
+    assert first.startswith("queue-000")
+    assert "try" not in first
+    assert second.endswith("  try 2")
 
 
 def test_groups_that_ended_well_are_only_counted() -> None:
