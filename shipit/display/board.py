@@ -41,12 +41,18 @@ class Row:
     @property
     def total(self) -> int:
         """Count the instances: those of the deployment once it says how many, else those planned."""
-        return self.overview.total or self.instances
+        return self._before + self.overview.total or self.instances
 
     @property
     def done(self) -> int:
         """Count the instances that will not change again."""
-        return self.overview.done
+        return self._before + self.overview.done
+
+    @property
+    def _before(self) -> int:
+        """Count the instances that a later try leaves alone, for an earlier one brought them the build."""
+        again = self.attempt > 1 and self.overview.total
+        return max(self.instances - self.overview.total, 0) if again else 0
 
     def elapsed(self, now: datetime) -> float | None:
         """Return the seconds that the group has taken, nothing before its start."""

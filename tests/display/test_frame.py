@@ -159,6 +159,23 @@ def test_a_group_that_is_tried_again_says_which_try_it_is() -> None:
     assert second.endswith("  try 2")
 
 
+def test_a_later_try_that_reaches_only_some_instances_does_not_forget_the_others() -> None:
+    board = Board()
+    for event in itertools.islice(rollout(1), 1):
+        board.take(event)
+    board.take(GroupStarted(group="queue-000", deployment_id="d-1", instances=5, at=NOON))
+    board.take(
+        GroupProgress(group="queue-000", deployment_id="d-1", overview=Overview(succeeded=4, failed=1), at=NOON)
+    )
+    board.take(GroupRetried(group="queue-000", deployment_id="d-1", reason="i-1 was reclaimed", at=NOON))
+    board.take(GroupStarted(group="queue-000", deployment_id="d-2", instances=5, at=NOON, attempt=2))
+    board.take(GroupProgress(group="queue-000", deployment_id="d-2", overview=Overview(in_progress=1), at=NOON))
+    assert seen(board, 80, 23)[2].endswith("  4 of 5 instances done")
+    # A try over all instances, more of them by now, counts for itself.
+    board.take(GroupProgress(group="queue-000", deployment_id="d-2", overview=Overview(succeeded=6), at=NOON))
+    assert seen(board, 80, 23)[2].endswith("  6 of 6 instances done")
+
+
 def test_groups_that_ended_well_are_only_counted() -> None:
     board = Board()
     for event in rollout(3):
