@@ -2,19 +2,29 @@
 
 A command is a flow over a few stages. Each stage is one module with one job, and says what it touches:
 
-    settings    shipit.toml -> Settings                         reads files
-    build       the commit -> a bundle with a version           shell, disk
+    settings    shipit.toml -> Settings                           reads files
+    build       the commit -> a bundle with a version             shell, disk
                 (version, appspec, bundle; hosts: the same on a remote machine)
-    publish     the bundle -> an immutable object in S3         writes S3
-    plan        fleet, build -> what to do with each group      pure
-    rollout     the plan -> deployments, watched to their end   writes CodeDeploy; `advance` is pure
-    diagnose    a failed group -> why, and what to type next    pure
-    ledger      what was rolled out, by whom                    writes S3
-    verify      reports and fleet -> the verdict over each node `judge` is pure; reads Athena, Auto Scaling
+    publish     the bundle -> an immutable object in S3           writes S3
+    lock        one rollout per environment at a time             writes S3, by conditions; a thread renews it
+    order       which of two builds is newer                      pure; git answers for their ancestry
+    estimate    past rollouts -> how long each group takes        pure
+    plan        fleet, build -> what to do with each group        pure
+    rollout     the plan -> deployments, watched to their end     `advance` and `decide` are pure; `drive` writes
+                                                                  CodeDeploy, from threads
+    diagnose    a failed group -> why, and what to type next      pure
+    verify      reports and fleet -> the verdict over each node   `judge` is pure; reads Athena, Auto Scaling
+    ledger      what was rolled out, by whom, and orders to it    writes S3, by conditions
+    history     rollouts -> rows, and the last good build         pure
+    status      fleet, last rollout -> what runs, in a line       pure
+    report      a rollout's record -> one HTML page               pure
+    notify      who hears of a start and an end                   HTTP, a command of the user's
 
     tasks       what a user types: flags, nothing more
     command     what all tasks share: --env, --json, --debug, the one handler of errors
-    flows       the order of the stages in each command
+    flows       the order of the stages in each command: `deploy` and `rollback` make a plan and take the lock,
+                `conduct` leads any rollout through its waves to its outcome, `undo` takes one back, `attend` follows,
+                stops or promotes one from any machine, `ask` and `locks` answer questions and freeze
     wiring      which gateway serves which stage
 
 Stages share the words of `models` and `events`, and the tree of `errors` with its exit codes. They know neither each
