@@ -97,7 +97,7 @@ def test_retries_of_a_throttle_are_counted_and_slow_the_budget(site: Site) -> No
         create(session)
     assert session.calls["CreateDeployment"] == site.throttle.calls["CreateDeployment"]
     assert session.calls["CreateDeployment"] == 4 + site.throttle.refused["CreateDeployment"]
-    assert site.throttled[0] == ("CreateDeployment", 500.0)
+    assert site.throttled[0] == ("CreateDeployment", 450.0)
 
 
 def test_throttles_to_the_end_are_unavailability_not_a_verdict(site: Site) -> None:

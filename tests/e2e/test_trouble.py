@@ -91,7 +91,7 @@ def test_a_group_that_somebody_else_deploys_to_is_treated_as_the_policy_says(scr
     assert stopped.code == 0, stopped.all
     assert "stops d-" in stopped.out
     scripted.commit("fourth")
-    scripted.control("fault", name="busy", group="images-resize", seconds="2")
+    scripted.control("fault", name="busy", group="images-resize", seconds="6")
     waited = scripted.inv("deploy", "--no-verify", "--only", "images-resize")
     assert waited.code == 0, waited.all
     assert "waits for d-" in waited.out
