@@ -124,11 +124,11 @@ class Conductor:
 
         Whatever happens, the record says how it ended.
         """
-        self.scribe.start()
-        self._notify(Moment.START, "", None)
-        self._rollout.open()
         ended: ShipitError | None = None
         try:
+            self.scribe.start()
+            self._notify(Moment.START, "", None)
+            self._rollout.open()
             self._lead()
         except ShipitError as error:
             ended = error

@@ -101,7 +101,9 @@ def resume(tool: Tool, rollout: str, wish: Wish) -> None:
         record = tool.ledger.read(record.id)  # as its last owner left it
         made = plan_of(tool, record)
         last = tool.codedeploy.last_attempts(list(record.groups))
-        state = restore(record, made, last, policy_of(tool))
+        # A rollback goes on to every group, whichever fails: see `undo.take_back`.
+        policy = undo.lenient(policy_of(tool)) if record.undoes else policy_of(tool)
+        state = restore(record, made, last, policy)
         moving = sum(not g.phase.ended for g in state.groups.values())
         tool.display(Notice(text=f"carrying on rollout {record.id} of {record.build}: {moving} groups are left"))
         record = replace(record, outcome=Outcome.RUNNING, ended_at=None)
@@ -200,7 +202,14 @@ def _lead(tool: Tool, conductor: Conductor, held: Held, wish: Wish) -> None:
         if not failed or tool.settings.rollout.on_failure != "rollback":
             raise
         tool.display.error(error)
-        undo.take_back(tool, conductor.scribe.record, held, manner_of(tool, wish))
+        record = conductor.scribe.record
+        try:
+            undo.take_back(tool, record, held, manner_of(tool, wish))
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted: rollout {record.id} failed, and is not taken back",
+                hint=f"inv stop {record.id} --rollback takes it back",
+            ) from None
         raise ShipitError(
             f"{error.message}; every group that it touched is back on what it ran before",
             hint="mend the build, commit, then inv deploy",

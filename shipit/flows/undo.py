@@ -12,7 +12,7 @@ from shipit.flows.conduct import Conductor, Manner, policy_of
 from shipit.ledger import new_id
 from shipit.lock import Held
 from shipit.models import Action, Outcome, PlannedGroup, PublishedBuild, RolloutPlan, RolloutRecord
-from shipit.rollout import begin, complete, entries
+from shipit.rollout import Policy, begin, complete, entries
 from shipit.wiring import Tool
 from shipit.wiring.person import author
 
@@ -54,16 +54,20 @@ def take_back(tool: Tool, record: RolloutRecord, held: Held, manner: Manner) -> 
     tool.ledger.write(replace(record, undone_by=made.id))
     tool.display(Notice(text=f"rolling back {len(made.groups)} groups to what they ran before", warning=True))
     tool.display.plan(made)
-    lenient = policy_of(tool)
     Conductor(
         tool,
         made,
-        begin(made, replace(lenient, failed_groups=None, failed_instances=None)),
+        begin(made, lenient(policy_of(tool))),
         undoing,
         held,
         replace(manner, verify=verify, ignore_stop_failures=True, promote="auto"),
     ).run()
     mark_undone(tool, undoing)
+
+
+def lenient(policy: Policy) -> Policy:
+    """Return the policy of a rollback: no failure keeps the other groups on the build that is left."""
+    return replace(policy, failed_groups=None, failed_instances=None)
 
 
 def _plan_back(tool: Tool, record: RolloutRecord) -> RolloutPlan:
