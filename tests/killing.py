@@ -114,15 +114,13 @@ class Killer:
         self.door.open()
         held = self._lock()["state"] == "held"
         resumed = self._inv("deploy", "--resume", "--no-verify", "--json")
+        said = resumed.out
         death.way = "resumed"
-        if resumed.code == 2:
+        if resumed.code == 2 and "is over" in resumed.err:
             # It had no record yet, or had noted its end already.
             death.way = "started over"
-            begun = resumed
             resumed = self._inv("deploy", "--no-verify", "--json")
-            if death.build in begun.all and "is over" not in begun.err:
-                death.wrong.append(f"was not resumed: {begun.err}")
-        said = resumed.out + begun.out if death.way == "started over" else resumed.out
+            said += resumed.out
         if resumed.code:
             death.wrong.append(f"exit {resumed.code}: {resumed.err}")
         if held and "took the lock of behind over" not in said:

@@ -97,6 +97,11 @@ class Attended:
         row: dict[str, str] = self.inv("history", "-e", env, "--json").events[-1]["fields"]["rollouts"][0]
         return row
 
+    def failed(self, env: str, outcome: str = "failed") -> str:
+        """Return the id of the last rollout that ended so."""
+        rows = self.inv("history", "-e", env, "--json").events[-1]["fields"]["rollouts"]
+        return next(str(row["id"]) for row in rows if row["outcome"] == outcome)
+
     def forget(self) -> str:
         """Delete the record of the last rollout, and return its id."""
         rollout = self.last()["id"]
@@ -251,3 +256,25 @@ def test_stop_takes_back_also_what_a_dead_driver_had_no_time_to_note(attended: A
     stopped = attended.inv("stop", "--rollback", "-e", "waves")
     assert stopped.code == 0, stopped.all
     assert set(attended.running().values()) == {before}
+
+
+def test_a_rollback_that_died_before_it_was_on_record_is_begun_anew(attended: Attended) -> None:
+    attended.script(0.02)
+    before = attended.commit()
+    words = ("deploy", "-e", "waves", "--no-verify", "--only", "reports")
+    assert attended.inv(*words).code == 0
+    attended.commit()
+    attended.script(0.02, group="reports", event="ApplicationStart", fail=FAIL)
+    driver = attended.project.start(*words, "--on-failure", "rollback", env=KEYS)
+    # The first record is the rollout's own, the second the rollback's; the first names the second already.
+    attended.door.arm(2, driver.kill, at="PUT /shipit-test/rollouts/waves/latest.json")
+    code, said = ended(driver)
+    attended.door.open()
+    assert (code, "rolling back 1 groups" in said) == (-signal.SIGKILL, True), said
+    attended.script(0.02)
+    stopped = attended.inv("stop", attended.failed("waves"), "--rollback", "-e", "waves")
+    assert stopped.code == 0, stopped.all
+    assert "rolling back 1 groups" in stopped.all
+    assert before in attended.running().values()
+    again = attended.inv("stop", attended.failed("waves", "rolled-back"), "--rollback", "-e", "waves")
+    assert "was taken back" in again.out, again.all

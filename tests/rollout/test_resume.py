@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rollout.world import HOUR, NEW, Life, World
 
 from shipit.models import Deployment, FailureNote, GroupEntry, Phase, RolloutRecord
-from shipit.rollout import Mark, Policy, Rollout, RolloutState, annotate, begin, decide, entries, restore
+from shipit.rollout import Mark, Policy, Rollout, RolloutState, annotate, begin, complete, decide, entries, restore
 from shipit.rollout.state import Examine, Start
 
 POLICY = Policy(failed_groups=None)
@@ -188,3 +188,17 @@ def test_a_description_of_somebody_else_is_no_mark() -> None:
     assert Mark.parse("shipit rollout r-1") is None
     assert Mark.parse("by hand") is None
     assert Mark.parse("") is None
+
+
+def test_a_record_is_completed_by_deployments_that_bear_its_mark_and_by_no_others() -> None:
+    world = World("a", "b", "c", "d")
+    create(world, "a")
+    create(world, "b", rollout="r-2")
+    noted = create(world, "c")
+    record = record_of(world, c=GroupEntry(phase=Phase.SUCCEEDED, deployments=(noted,)))
+    last = {n: world.view(g.last_attempt) for n, g in world.groups.items() if g.last_attempt is not None}
+    completed = complete(record, last)
+    assert completed.groups["a"].deployments == (last["a"].id,)
+    assert completed.groups["a"].phase is Phase.RUNNING
+    assert {n: completed.groups[n] for n in "bcd"} == {n: record.groups[n] for n in "bcd"}
+    assert complete(completed, last) == completed
