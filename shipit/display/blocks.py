@@ -42,7 +42,7 @@ def plan_lines(plan: RolloutPlan, limit: int | None = None) -> list[Line]:
     build = plan.published.build
     facts = [f for f in (build.sha[:10], size(build.size) if build.size else "", plan.deployment_config) if f]
     head = f"plan {plan.id}: {build.version} to {plan.env}" + (f" ({', '.join(facts)})" if facts else "")
-    bundles = _alike(plan.groups) if len(plan.groups) > MANY else [[g] for g in plan.groups]
+    bundles = _bundles(plan.groups)
     waves = {wave[0].wave: number for number, wave in enumerate(plan.waves, 1)}
     head_row, rows = ["group", "instances", "running", "action", "reason"], []
     for bundle in bundles:
@@ -59,6 +59,14 @@ def plan_lines(plan: RolloutPlan, limit: int | None = None) -> list[Line]:
         *(Line(t, tone) for t, tone in zip(lines, tones, strict=True)),
         *(Line(t, "head") for t in wrap(_totals(plan), limit, "  ")),
     ]
+
+
+def _bundles(groups: Sequence[PlannedGroup]) -> list[list[PlannedGroup]]:
+    """Return the groups row by row: those that are alike in one where there are many, and what nobody asked for."""
+    if len(groups) > MANY:
+        return _alike(groups)
+    asked = [[g] for g in groups if g.action is not Action.EXCLUDED]
+    return asked + _alike(g for g in groups if g.action is Action.EXCLUDED)
 
 
 def _alike(groups: Iterable[PlannedGroup]) -> list[list[PlannedGroup]]:

@@ -17,6 +17,7 @@ from shipit.events import (
     RolloutStarted,
     Throttled,
     Tick,
+    Verified,
     WavePaused,
     WaveStarted,
 )
@@ -130,6 +131,8 @@ class Board:
                 self.throttled = event
             case Tick(at=at):
                 self.last_tick = at
+            case Verified(verification=found):
+                self.last_tick = found.at
             case RolloutFinished():
                 self.finished = event
             case _:

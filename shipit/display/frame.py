@@ -144,7 +144,9 @@ def _paused(pause: WavePaused, now: datetime) -> str:
 def _way_out(board: Board, columns: int, room: int, groups: int) -> list[Line]:
     """Say what Ctrl-C does, unless a group would lose its line for it."""
     waiting = board.phases()[Phase.WAITING]
-    if board.attached:
+    if board.rows and all(row.phase.ended for row in board.rows.values()) and not board.paused:
+        said = "every group has ended; Ctrl-C ends the waiting for their instances' reports"
+    elif board.attached:
         said = "Ctrl-C stops watching; the rollout goes on"
     else:
         said = f"Ctrl-C {'starts no more groups and ' if waiting else ''}stops watching; the deployments go on"

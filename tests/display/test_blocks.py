@@ -55,6 +55,17 @@ def test_a_plan_of_waves_says_which_group_is_in_which_and_how_long_it_will_take(
     assert said[-1] == "2 groups to deploy (4 instances) in 2 waves, 1 current; about 1 min 15 s by past rollouts"
 
 
+def test_the_groups_that_nobody_asked_for_are_one_row_below_the_others() -> None:
+    made = plan(50)
+    asked = made.groups[40]
+    groups = tuple(g if g is asked else replace(g, action=Action.EXCLUDED, reason="") for g in made.groups)
+    assert texts(plan_lines(replace(made, groups=groups)))[2:] == [
+        "queue-040                      2  v1       deploy    runs v1",
+        "queue-000 and 48 more         98  v1       excluded",
+        "1 group to deploy (2 instances), 49 excluded",
+    ]
+
+
 def test_an_answer_that_is_too_wide_is_folded_and_its_last_column_may_be_cut() -> None:
     row = {"id": "20261125-203341-d5bd", "build": "2026.11.25-203240-g9a61b52cd", "note": "undone by somebody " * 3}
     narrow = texts(value_lines({"rollouts": [row]}, 60))

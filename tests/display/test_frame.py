@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from display.samples import failure, rollout
+from display.samples import failure, rollout, verification
 from fakes import NOON
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +22,7 @@ from shipit.events import (
     RolloutStarted,
     Throttled,
     Tick,
+    Verified,
     WavePaused,
     WaveStarted,
 )
@@ -181,7 +182,11 @@ def test_groups_that_ended_well_are_only_counted() -> None:
     for event in rollout(3):
         if not isinstance(event, RolloutFinished):
             board.take(event)
-    assert seen(board, 80, 23)[1:] == ["3 groups: 3 succeeded", "━" * 57 + "  6 of 6 instances done", WAY_OUT]
+    assert seen(board, 80, 23)[1:] == [
+        "3 groups: 3 succeeded",
+        "━" * 57 + "  6 of 6 instances done",
+        "every group has ended; Ctrl-C ends the waiting for their instances' reports",
+    ]
 
 
 def test_silence_of_aws_and_throttles_are_told() -> None:
@@ -192,6 +197,14 @@ def test_silence_of_aws_and_throttles_are_told() -> None:
     assert said.endswith("throttled 1 time, last BatchGetDeployments: 2.5 calls a second")
     board.take(Tick(at=NOON + timedelta(seconds=60)))
     assert seen(board, 120, 10, after=60)[-2].startswith("throttled")
+
+
+def test_a_look_at_the_reports_is_a_look_too() -> None:
+    board = moving(1)
+    look = replace(verification(), at=NOON + timedelta(seconds=50))
+    board.take(Verified(verification=look, final=False))
+    assert not any("last looked" in t for t in seen(board, 120, 10, after=60))
+    assert any("last looked 25 s ago" in t for t in seen(board, 120, 10, after=75))
 
 
 @given(st.integers(1, 220), st.integers(1, 60), st.integers(0, 40), st.integers(0, 40))
