@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from shipit.events import Listener, Throttled
-from shipit.models import Build, Fleet, HealthRule, PublishedBuild, RolloutPlan, Verification
+from shipit.models import Build, HealthRule, PublishedBuild, RolloutPlan, Verification
 from shipit.wiring.clock import SystemClock
 from shipit.wiring.sandbox import SandboxTool
 
@@ -33,19 +32,6 @@ if TYPE_CHECKING:
     from shipit.settings import Settings
     from shipit.wiring.restarter import Restarter
     from shipit.wiring.scout import Scout
-
-
-@dataclass(frozen=True)
-class PartOfFleet:
-    """Show only some groups of a fleet; satisfies `shipit.verify.FleetSource`."""
-
-    whole: FleetReader
-    groups: frozenset[str]
-
-    def read_with_launch_times(self) -> Fleet:
-        """Return the chosen groups with their instances and when these were launched."""
-        fleet = self.whole.read_with_launch_times()
-        return replace(fleet, groups=tuple(g for g in fleet.groups if g.name in self.groups))
 
 
 class Tool:
@@ -169,13 +155,15 @@ class Tool:
         Returns the last look; raises AwsError.
         """
         from shipit.verify import Expectation, verify
+        from shipit.wiring.part import PartOfFleet
 
         reports = self.settings.reports
         published = dict.fromkeys(self.builds.versions(), "")
         published[build] = self.builds.get(build).build.content_digest
+        part = PartOfFleet(self.fleet, self.reports, groups)
         return verify(
-            PartOfFleet(self.fleet, groups),
-            self.reports,
+            part,
+            part,
             Expectation(
                 env=self.settings.env,
                 build=build,

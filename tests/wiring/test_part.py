@@ -1,0 +1,56 @@
+"""Some groups of a fleet are judged by themselves: the others have not departed, and who departed is not hidden."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from fakes import NOON, fleet, group
+
+from shipit.models import Fleet, NodeState, QueryCost, Report
+from shipit.verify import Expectation, judge
+from shipit.wiring.part import PartOfFleet
+
+WHOLE = fleet(group("email", instances=1), group("reports", instances=1))
+
+
+class Everybody:
+    """A fleet of two groups, of which each instance reports, and one that is gone."""
+
+    def read_with_launch_times(self) -> Fleet:
+        return WHOLE
+
+    def latest_reports(self, now: datetime, look_back: float) -> tuple[tuple[Report, ...], QueryCost]:
+        who = (("i-email-0", "worker-email"), ("i-reports-0", "worker-reports"), ("i-gone", "worker-email"))
+        return tuple(said(id, asg) for id, asg in who), QueryCost()
+
+
+def said(id: str, asg: str) -> Report:
+    return Report(
+        instance_id=id,
+        asg=asg,
+        queue="",
+        build="v2",
+        running_build="v2",
+        git_sha="",
+        digest="d2",
+        deployment_id="",
+        reason="heartbeat",
+        reported_at=NOON,
+    )
+
+
+def states(*groups: str) -> dict[str, NodeState]:
+    part = PartOfFleet(Everybody(), Everybody(), frozenset(groups))
+    members = part.read_with_launch_times()
+    reports, cost = part.latest_reports(NOON, 3600.0)
+    expected = Expectation(env="e", build="v2", published={"v2": "d2"}, heartbeat=300.0, grace=600.0)
+    return {n.instance_id: n.state for n in judge(members, reports, expected, now=NOON, cost=cost).nodes}
+
+
+def test_an_instance_of_a_group_that_was_not_chosen_is_not_called_departed() -> None:
+    assert states("email") == {"i-email-0": NodeState.CURRENT, "i-gone": NodeState.DEPARTED}
+    assert states("reports") == {"i-reports-0": NodeState.CURRENT}
+
+
+def test_of_the_whole_fleet_nothing_is_left_out() -> None:
+    assert set(states("email", "reports")) == {"i-email-0", "i-reports-0", "i-gone"}
