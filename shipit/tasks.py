@@ -70,7 +70,11 @@ def version(tool: Tool) -> None:
     tool.display.text(tool.head().version)
 
 
-@command(build=_BUILD, only=_ONLY, allow_older="go back where a group runs a newer build")
+@command(
+    build="a published build; default: what HEAD would be",
+    only=_ONLY,
+    allow_older="go back where a group runs a newer build",
+)
 def plan(tool: Tool, build: str = "", only: str = "", allow_older: bool = False) -> None:
     """Show what a deploy would do to each group, and why."""
     from shipit.flows import deploy as flow
