@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,23 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def finish(process: subprocess.Popen[str], timeout: float = 60) -> tuple[str, str]:
+    """Return what a process of which lines were read has yet to print, once it has ended; kill it after so long.
+
+    `communicate` would read past what the reader holds already, and lose that.
+    """
+    assert process.stdout
+    assert process.stderr
+    watchdog = threading.Timer(timeout, process.kill)
+    watchdog.start()
+    try:
+        out, err = process.stdout.read(), process.stderr.read()
+        process.wait()
+    finally:
+        watchdog.cancel()
+    return out, err
 
 
 @dataclass(frozen=True)
@@ -148,7 +166,7 @@ class Project:
             if at in line:
                 break
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        out, err = finish(process)
         return Ran(process.returncode, "".join(seen) + out, err)
 
     def control(self, path: str, **given: object) -> dict[str, Any]:

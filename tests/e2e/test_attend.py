@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from door import Door
-from project import QUEUES, Project
+from project import QUEUES, Project, finish
 
 WAVES = """
 [env.sandbox.reports]
@@ -118,7 +118,7 @@ def attended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attended]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    out, err = process.communicate(timeout=60)
+    out, err = finish(process)
     assert "Traceback" not in out + err
     return process.returncode, out + err
 

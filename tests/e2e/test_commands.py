@@ -18,7 +18,7 @@ from typing import Any
 import jsonschema
 import pytest
 from display.schema import FILE
-from project import QUEUES, Project
+from project import QUEUES, Project, finish
 
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(FILE.read_text(encoding="utf-8")))
 CANARIES = """
@@ -289,10 +289,10 @@ def test_the_second_wave_starts_when_it_is_promoted_and_a_watcher_sees_it(tmp_pa
             watched.append(json.loads(watching.stdout.readline()))
         promoted = asked(project, "promote")
         assert "wave 2 may start" in promoted[-1]["text"]
-        out, err = leading.communicate(timeout=60)
+        out, err = finish(leading)
         assert leading.returncode == 0, err
         rest = [json.loads(t) for t in out.splitlines()]
-        out, err = watching.communicate(timeout=60)
+        out, err = finish(watching)
         assert watching.returncode == 0, err
         watched += [json.loads(t) for t in out.splitlines()]
         for line in (*seen, *rest, *watched):

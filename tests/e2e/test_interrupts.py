@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from door import Door
-from project import Project, Ran
+from project import Project, Ran, finish
 
 KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
 ENV = """
@@ -87,11 +87,7 @@ class Interrupted:
     def _end(self, process: subprocess.Popen[str], number: int, seen: list[str]) -> Ran:
         if number:
             process.send_signal(number)
-        try:
-            out, err = process.communicate(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
+        out, err = finish(process, timeout=30)
         ended = Ran(process.returncode, "".join(seen) + out, err)
         assert ended.code == 130, ended.all
         assert "Traceback" not in ended.all, ended.all

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from project import Project
+from project import Project, finish
 
 
 def runs(project: Project, *words: str) -> set[str]:
@@ -90,8 +90,8 @@ def test_of_two_jobs_that_race_the_newer_commit_ends_on_all_groups(
         assert line, leading.stderr.read()
     second = "newer" if first == "older" else "older"
     waiting = start(second)
-    said = waiting.communicate(timeout=60)
-    assert leading.communicate(timeout=60)[0]
+    said = finish(waiting)
+    assert finish(leading)[0]
     project.git("checkout", "--quiet", "main")
     project.control("script", rules=[{"seconds": 0.02}])
     assert leading.returncode == 0
