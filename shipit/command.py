@@ -107,9 +107,9 @@ def _run(
         except ShipitError as error:
             failure = error
         except KeyboardInterrupt:
-            failure = Interrupted("interrupted: nothing was left half-done", hint="the same command starts over")
+            failure = _interrupted()
         except Exception as error:
-            failure = _unforeseen(error)
+            failure = _interrupted() if hides_interrupt(error) else _unforeseen(error)
             failure.__cause__ = error
         else:
             return 0
@@ -121,6 +121,18 @@ def _run(
 
 def _terminated(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def _interrupted() -> Interrupted:
+    return Interrupted("interrupted: nothing was left half-done", hint="the same command starts over")
+
+
+def hides_interrupt(error: BaseException) -> bool:
+    """Tell whether an error came while a Ctrl-C was being dealt with, as in a library that was half set up then."""
+    seen = error.__context__
+    while seen is not None and not isinstance(seen, KeyboardInterrupt):
+        seen = seen.__context__
+    return seen is not None
 
 
 def _unforeseen(error: Exception) -> ShipitError:
