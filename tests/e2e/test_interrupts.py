@@ -20,7 +20,7 @@ endpoint-url = "http://127.0.0.1:{door}"
 region = "us-east-1"
 
 [env.slow.build]
-commands = ["sleep 1"]
+commands = ["sleep 30"]
 
 [env.behind]
 endpoint-url = "http://127.0.0.1:{door}"
@@ -118,7 +118,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Interrupted]:
 @pytest.mark.parametrize("number", SIGNALS)
 def test_while_it_builds_or_uploads_nothing_was_begun(made: Interrupted, number: int) -> None:
     made.commit()
-    ended = made.at_line(number, "sleep 1", "deploy", "--no-verify", env="slow")
+    ended = made.at_line(number, "sleep 30", "deploy", "--no-verify", env="slow")
     assert "nothing was left half-done" in ended.err
     ended = made.at_request(number, ".tgz", "deploy", "--no-verify")
     assert "nothing was left half-done" in ended.err
