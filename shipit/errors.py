@@ -10,6 +10,7 @@ ShipitError (1)
 ├── PreflightError (5)      refused before anything was changed
 ├── StillRunning (6)        our patience ended, the work did not
 ├── AwsError (7)            AWS refused
+│   ├── AwsLoggedOut (7)    the credentials are missing or have expired: nothing was carried out
 │   └── AwsUnavailable (7)  AWS is out of reach: it may pass, and the call may have been carried out
 │       └── AwsThrottled (7)  AWS refused for the rate alone: nothing was carried out
 └── Interrupted (130)       Ctrl-C
@@ -88,6 +89,10 @@ class AwsError(ShipitError):
     """Report that AWS refused; exit 7."""
 
     exit_code = 7
+
+
+class AwsLoggedOut(AwsError):
+    """Report that the credentials are missing or have expired; exit 7. Nothing was carried out."""
 
 
 class AwsUnavailable(AwsError):

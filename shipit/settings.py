@@ -115,7 +115,7 @@ class RolloutSettings(_Table):
 
     deployment_config: str = "CodeDeployDefault.AllAtOnce"
     ignore_application_stop_failures: bool = False
-    poll: Duration = 2.0
+    poll: Annotated[Duration, Field(ge=0.05)] = 2.0
     timeout: Duration = 3600.0
     rate: float = Field(default=20.0, gt=0)
     max_rate: float = Field(default=200.0, gt=0)
@@ -128,7 +128,7 @@ class RolloutSettings(_Table):
     on_busy: Literal["wait", "stop", "skip", "fail"] = "wait"
     retries: int = Field(default=2, ge=0, le=10)
     look_every: Duration = 15.0
-    lock_ttl: Duration = 120.0
+    lock_ttl: Annotated[Duration, Field(ge=10)] = 120.0
     lock_wait: Duration = 0.0
 
 

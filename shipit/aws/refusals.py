@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shipit.errors import AwsError, AwsThrottled, AwsUnavailable
+from shipit.errors import AwsError, AwsLoggedOut, AwsThrottled, AwsUnavailable
 
 THROTTLES = frozenset(
     {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"}
@@ -36,9 +36,9 @@ def explain(error: BotoCoreError | ClientError) -> AwsError:
     if isinstance(error, ClientError):
         return _refused(error)
     if isinstance(error, _NO_CREDENTIALS):
-        return AwsError(f"no AWS credentials: {error}", hint=_LOGIN)
+        return AwsLoggedOut(f"no AWS credentials: {error}", hint=_LOGIN)
     if isinstance(error, _LOGGED_OUT):
-        return AwsError(f"the AWS login has ended: {error}", hint=_LOGIN)
+        return AwsLoggedOut(f"the AWS login has ended: {error}", hint=_LOGIN)
     if isinstance(error, boto.NoRegionError):
         return AwsError("no AWS region is set", hint="add `region` to shipit.toml, or set AWS_REGION")
     if isinstance(error, boto.InvalidRegionError):
@@ -68,9 +68,9 @@ def _refused(error: ClientError) -> AwsError:
     said = details.get("Message", "") or code
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in _EXPIRED:
-        return AwsError(f"the AWS credentials have expired ({operation}: {code})", hint=_LOGIN)
+        return AwsLoggedOut(f"the AWS credentials have expired ({operation}: {code})", hint=_LOGIN)
     if code in _UNKNOWN_KEY or code == "SignatureDoesNotMatch":
-        return AwsError(f"AWS does not accept this access key ({operation}: {code})", hint=_LOGIN)
+        return AwsLoggedOut(f"AWS does not accept this access key ({operation}: {code})", hint=_LOGIN)
     if code in _DENIED:
         return AwsError(
             f"AWS denied {operation}: {said}", hint="docs/iam.md lists the permissions that each role needs"

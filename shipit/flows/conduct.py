@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from shipit.diagnose import cluster, explain, note
-from shipit.errors import AwsError, BusyError, DriftError, Interrupted, ShipitError, StillRunning
+from shipit.errors import AwsError, AwsUnavailable, BusyError, DriftError, Interrupted, ShipitError, StillRunning
 from shipit.events import (
     Event,
     GroupDiagnosed,
@@ -37,6 +37,8 @@ from shipit.wiring import Tool
 
 #: Seconds between two looks for a word by hand, while a wave waits for one.
 _LOOK = 1.0
+#: Seconds until the instances are asked again after AWS did not answer.
+_LOOK_AGAIN = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,13 +251,22 @@ class Conductor:
             self._rollout.settle()
             self._behind = frozenset()
             left = max(0.0, deadline - self._tool.clock.now().timestamp())
-            found = self._tool.look(
-                build,
-                asked,
-                wait=left,
-                stop_when=lambda found: bool(self.orders().stop) or self._left_behind(found),
-                listen=lambda event: self._show_look(event, last),
-            )
+            try:
+                found = self._tool.look(
+                    build,
+                    asked,
+                    wait=left,
+                    stop_when=lambda found: bool(self.orders().stop) or self._left_behind(found),
+                    listen=lambda event: self._show_look(event, last),
+                )
+            except AwsUnavailable as error:
+                # Also what the look needs beside the reports, such as the published builds, may be away for a while.
+                if not left:
+                    raise
+                self._tool.display(Notice(text=f"{error.message}; looking again", warning=True))
+                self._held.check()
+                self._tool.clock.sleep(min(left, _LOOK_AGAIN))
+                continue
             self._heed()
             if found.converged or not self._behind or not self._repair():
                 return found

@@ -118,7 +118,8 @@ def resume(tool: Tool, rollout: str, wish: Wish) -> None:
             verify=wish.verify and record.verify,
             ignore_stop_failures=wish.ignore_stop_failures or bool(record.undoes),
         )
-        _lead(tool, Conductor(tool, made, state, record, held, manner_of(tool, lenient)), held, wish)
+        deployer = tool.restarter if record.restart else None
+        _lead(tool, Conductor(tool, made, state, record, held, manner_of(tool, lenient), deployer), held, wish)
     undo.mark_undone(tool, record)
 
 
@@ -187,6 +188,7 @@ def restart(tool: Tool, wish: Wish) -> None:
             groups=entries(made),
             excluded=excluded(made),
             verify=wish.verify,
+            restart=True,
         )
         state = begin(made, policy_of(tool))
         Conductor(tool, made, state, record, held, manner_of(tool, wish), deployer=tool.restarter).run()

@@ -101,7 +101,7 @@ class RolloutRecord:
     """Remember one rollout of one build.
 
     `excluded` are groups that it left alone on purpose: nothing is expected of them. Without `verify` nobody wanted
-    the instances asked. A rollback is a rollout too: it
+    the instances asked; a `restart` brings what each group runs. A rollback is a rollout too: it
     names the one that it undoes in `undoes`, and that one names it in `undone_by`.
     """
 
@@ -115,6 +115,7 @@ class RolloutRecord:
     waves: tuple[WaveEntry, ...] = ()
     excluded: tuple[str, ...] = ()
     verify: bool = True
+    restart: bool = False
     outcome: Outcome = Outcome.RUNNING
     ended_at: datetime | None = None
     proof: Proof | None = None

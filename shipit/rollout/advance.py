@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shipit.errors import AccountFull, AwsThrottled, AwsUnavailable, GroupBusy, ShipitError
+from shipit.errors import AccountFull, AwsLoggedOut, AwsThrottled, AwsUnavailable, GroupBusy, ShipitError
 from shipit.events import (
     Event,
     GroupBlocked,
@@ -151,10 +151,11 @@ def _refused(
         return _blocked(state, error, deployments.get(error.holder_id), policy, now)
     if isinstance(error, AccountFull):
         return state
-    if isinstance(error, AwsUnavailable):
-        throttled = isinstance(error, AwsThrottled)
-        pause = timedelta(seconds=_THROTTLED_FOR if throttled else _RETRY_AFTER)
-        return replace(state, not_before=now + pause, unsure=state.unsure or not throttled)
+    if isinstance(error, AwsUnavailable | AwsLoggedOut):
+        # Where the credentials have expired the next poll ends the rollout: that is no failure of this group.
+        done_nothing = isinstance(error, AwsThrottled | AwsLoggedOut)
+        pause = timedelta(seconds=_THROTTLED_FOR if isinstance(error, AwsThrottled) else _RETRY_AFTER)
+        return replace(state, not_before=now + pause, unsure=state.unsure or not done_nothing)
     return replace(state, phase=Phase.FAILED, ended_at=now, error_code="NOT_CREATED", error_message=error.message)
 
 
@@ -188,7 +189,7 @@ def _examined(state: GroupState, found: Examination | ShipitError, policy: Polic
     if state.errand not in (Errand.LOOK, Errand.EXAMINE):
         return state
     asked, state = state.errand, replace(state, errand=None)
-    if isinstance(found, AwsUnavailable):
+    if isinstance(found, AwsUnavailable | AwsLoggedOut):
         return replace(state, not_before=now + timedelta(seconds=_RETRY_AFTER))
     if state.phase is Phase.EXAMINING and asked is Errand.EXAMINE:
         if isinstance(found, ShipitError):
