@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
-from shipit.errors import ShipitError, UsageError
+from shipit.errors import AwsUnavailable, ShipitError, UsageError
 from shipit.models import RolloutRecord, StoredJson
 
 _LATEST, _ORDERS = "latest", ".orders"
@@ -156,14 +157,24 @@ class Scribe:
         with suppress(ShipitError):
             self.orders = self._ledger.orders(self.record.id)
 
-    def close(self) -> None:
-        """Write what is still owed, and end; raises AwsError where S3 refuses the last word."""
+    def close(self, *, patience: float = 0.0) -> None:
+        """Write what is still owed, and end; raises AwsError where S3 refuses the last word.
+
+        For `patience` seconds an S3 that is out of reach is asked again.
+        """
         self._closed = True
         self._changed.set()
         if self._thread.is_alive():
             self._thread.join()
-        if self._written is not self.record:
-            self._ledger.write(self.record)
+        deadline = time.monotonic() + patience
+        while self._written is not self.record:
+            try:
+                self._ledger.write(self.record)
+                return
+            except AwsUnavailable:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(min(1.0, self._every))
 
     def _run(self) -> None:
         while not self._closed:

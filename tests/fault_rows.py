@@ -6,8 +6,10 @@ by benchmarks/faults.py on a larger one. What CodeDeploy says afterwards is held
 
 from __future__ import annotations
 
+import json
 import re
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from project import Project, Ran, finish
+from project import Project, Ran
 
 from shipit.rollout import Mark
 
@@ -89,23 +91,27 @@ def rows(minute: float = 60.0) -> tuple[Row, ...]:
     expired = fault("refuse", code="ExpiredTokenException")
     stub = {"workers": STUB, "quick": False}
     return (
-        Row(name="nothing"),
-        Row(name="30 % of calls throttled", first=(fault("throttle", probability=0.3, seed=1),)),
+        Row(name="nothing", quick=False),
+        Row(name="30 % of calls throttled", first=(fault("throttle", probability=0.3, seed=1),), quick=False),
         Row(name="5 % of requests reset", first=(fault("reset", share=0.05, seed=1),), quick=False),
         Row(name="half of all creations reset", first=(fault("reset", share=0.5, operation="CreateDeployment"),)),
         Row(name="5 % of requests answered 5xx", first=(fault("errors", share=0.05, seed=1),), quick=False),
         Row(
             name="half of all creations answered 5xx",
             first=(fault("errors", share=0.5, operation="CreateDeployment"),),
+            quick=False,
         ),
         Row(name="2 s of latency", first=(fault("latency", seconds=2),), quick=False),
         Row(name="10 % reclaimed during an event", first=(fault("reclaim", share=0.1, during="Install"),), most=3),
         Row(name="10 % reclaimed between events", first=(fault("reclaim", share=0.1, between=True),), most=3),
-        Row(name="10 % reclaimed at once", seconds=0.3, middle=(fault("reclaim", share=0.1),), most=3),
-        Row(name="scale-out", seconds=0.3, middle=(fault("scale", group="images,reports", by=1),), most=2),
+        Row(name="10 % reclaimed at once", seconds=0.3, middle=(fault("reclaim", share=0.1),), most=3, quick=False),
+        Row(
+            name="scale-out", seconds=0.3, middle=(fault("scale", group="images,reports", by=1),), most=2, quick=False
+        ),
         Row(name="scale-in", seconds=0.3, middle=(fault("scale", group="webhooks", by=-1),), most=3),
         Row(
             name="dead agents",
+            quick=False,
             first=(fault("agent", group="reports"),),
             clock=60,
             code=1,
@@ -139,7 +145,7 @@ def rows(minute: float = 60.0) -> tuple[Row, ...]:
         ),
         Row(
             name="hooks print 10 MB",
-            first=(fault("hook", event="BeforeInstall", how="flood", status=0, group="*"),),
+            first=(fault("hook", event="AfterInstall", how="flood", status=0, group="*"),),
             **stub,
         ),
         Row(
@@ -161,12 +167,14 @@ def rows(minute: float = 60.0) -> tuple[Row, ...]:
         ),
         Row(
             name="somebody else's deployment",
+            quick=False,
             first=(fault("busy", group="reports", seconds=4),),
             words=("waits for d-",),
         ),
         Row(name="the account's limit", seconds=0.1, first=(fault("limit", number=2),)),
         Row(
             name="credentials expire",
+            quick=False,
             seconds=0.3,
             middle=(expired,),
             code=7,
@@ -175,11 +183,19 @@ def rows(minute: float = 60.0) -> tuple[Row, ...]:
         ),
         Row(
             name="credentials expire between creations",
+            quick=False,
             seconds=0.3,
             first=(fault("limit", number=3),),
             middle=(expired,),
             code=7,
             words=("credentials have expired",),
+            resume=True,
+        ),
+        Row(
+            name="creations alone meet expired credentials",
+            first=(fault("refuse", code="ExpiredTokenException", operation="CreateDeployment", calls=2),),
+            code=7,
+            words=("credentials have expired", "inv deploy --resume"),
             resume=True,
         ),
         Row(
@@ -191,6 +207,7 @@ def rows(minute: float = 60.0) -> tuple[Row, ...]:
         ),
         Row(
             name="S3 is down",
+            quick=False,
             seconds=0.3,
             middle=(fault("outage", service="s3", seconds=minute),),
         ),
@@ -213,6 +230,7 @@ def rows(minute: float = 60.0) -> tuple[Row, ...]:
         Row(name="two at the same instant", seconds=0.5, twice=True),
         Row(
             name="Ctrl-C",
+            quick=False,
             seconds=0.3,
             number=signal.SIGINT,
             code=130,
@@ -307,7 +325,7 @@ class Stage:
         return self._projects[kind]
 
     def _judge(self, row: Row, project: Project) -> Result:
-        client = _codedeploy(project)
+        client = _client(project, "codedeploy")
         known = _deployments(client)
         began = time.monotonic()
         ended, others = _deploy(project, row)
@@ -336,6 +354,9 @@ class Stage:
         wrong += [f"{len(succeeded)} groups succeeded, not {wanted}"] if len(succeeded) != wanted else []
         wrong += [f"{name} has {n} deployments" for name, n in per_group.items() if n > row.most]
         wrong += [f"{name} has the same try {n} times" for (name, _), n in tries.items() if n > 1]
+        outcome = _recorded(project)
+        if 0 in (ended.code, *(o.code for o in others)) and outcome not in ("deployed", "converged"):
+            wrong.append(f"its record says {outcome!r}")
         wrong += [f"{name} is said to have succeeded" for name in sorted(claimed - succeeded)]
         return Result(
             row=row,
@@ -359,6 +380,8 @@ def _deploy(project: Project, row: Row) -> tuple[Ran, list[Ran]]:
     """Run the deploy of a row, and let happen in its middle what is to; return what was first, and the loser."""
     words = ("deploy", *_verify(row), *row.flags)
     processes = [project.start(*words) for _ in range(1 + row.twice)]
+    guard = threading.Timer(_TIMEOUT, lambda: [process.kill() for process in processes])
+    guard.start()
     seen = []
     if row.middle or row.number:
         assert processes[0].stdout
@@ -372,8 +395,9 @@ def _deploy(project: Project, row: Row) -> tuple[Ran, list[Ran]]:
             processes[0].send_signal(row.number)
     ran = []
     for process in processes:
-        out, err = finish(process, _TIMEOUT)
+        out, err = process.communicate()
         ran.append(Ran(process.returncode, "".join(seen) + out, err))
+    guard.cancel()
     ran.sort(key=lambda one: one.code == 4)
     return ran[0], ran[1:]
 
@@ -384,9 +408,17 @@ def _last(ran: Ran) -> str:
     return next((line for line in lines if line.startswith("error")), lines[0])
 
 
-def _codedeploy(project: Project) -> Any:
+def _recorded(project: Project) -> str:
+    """Return what the record of the last rollout says of its end."""
+    s3 = _client(project, "s3")
+    folder = "rollouts/sandbox/"
+    latest = json.load(s3.get_object(Bucket="shipit-test", Key=f"{folder}latest.json")["Body"])["id"]
+    return str(json.load(s3.get_object(Bucket="shipit-test", Key=f"{folder}{latest}.json")["Body"])["outcome"])
+
+
+def _client(project: Project, service: str) -> Any:
     return boto3.client(
-        "codedeploy",
+        service,
         endpoint_url=f"http://127.0.0.1:{project.port}",
         region_name="us-east-1",
         aws_access_key_id="a",

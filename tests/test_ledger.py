@@ -169,6 +169,19 @@ def test_a_scribe_whose_last_word_is_refused_says_so() -> None:
         scribe.close()
 
 
+def test_a_last_word_waits_for_an_s3_that_is_out_of_reach_for_a_while() -> None:
+    store = Objects()
+    ledger = Ledger(store, "test")
+    scribe = Scribe(ledger, RECORD, warn=lambda text: None, every=0.01)
+    scribe.start()
+    store.failing = 6
+    last = replace(RECORD, outcome=Outcome.CONVERGED)
+    scribe.keep(last)
+    scribe.close(patience=60.0)
+    assert store.failing == 0
+    assert ledger.read(RECORD.id) == last
+
+
 def test_orders_reach_the_scribe() -> None:
     store = Objects()
     ledger = Ledger(store, "test")

@@ -17,14 +17,13 @@ from shipit.events import (
     WavePaused,
     WaveStarted,
 )
+from shipit.flows.ends import outcome_of, proof_of
 from shipit.ledger import Scribe
 from shipit.lock import Held
 from shipit.models import (
     Action,
     NodeState,
-    Outcome,
     Phase,
-    Proof,
     RolloutPlan,
     RolloutRecord,
     Verification,
@@ -39,6 +38,8 @@ from shipit.wiring import Tool
 _LOOK = 1.0
 #: Seconds until the instances are asked again after AWS did not answer.
 _LOOK_AGAIN = 5.0
+#: Seconds that S3 is given to take the record of a rollout that came to its end.
+_LAST_WORD = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +134,8 @@ class Conductor:
             self._rollout.open()
             self._lead()
         except ShipitError as error:
+            if isinstance(error, AwsError):
+                error.hint = "; ".join(filter(None, (error.hint, "inv deploy --resume carries on")))
             ended = error
         except KeyboardInterrupt:
             ended = Interrupted(
@@ -146,12 +149,15 @@ class Conductor:
     def _close(self, ended: ShipitError | None) -> None:
         record = annotate(self.scribe.record, self._rollout.state, {n: note(f) for n, f in self._failures.items()})
         now = self._tool.clock.now()
-        outcome = _outcome(ended, proved=self._manner.verify, stopped=self._rollout.state.closed)
+        outcome = outcome_of(ended, proved=self._manner.verify, stopped=self._rollout.state.closed)
         self.scribe.keep(replace(record, outcome=outcome, ended_at=now, calls=dict(self._tool.session.calls)))
+        # A CI job that was cancelled has a few seconds; what it leaves can be carried on without this word.
+        patience = 0.0 if isinstance(ended, Interrupted) else _LAST_WORD
         try:
-            self.scribe.close()
-        except AwsError as error:
-            self._tool.display(Notice(text=f"the rollout's end was not recorded: {error.message}", warning=True))
+            self.scribe.close(patience=patience)
+        except (AwsError, KeyboardInterrupt) as error:
+            reason = error.message if isinstance(error, AwsError) else "interrupted"
+            self._tool.display(Notice(text=f"the rollout's end was not recorded: {reason}", warning=True))
         self._notify(Moment.FAILURE if ended else Moment.SUCCESS, outcome, ended)
 
     def _lead(self) -> None:
@@ -176,7 +182,7 @@ class Conductor:
             for found in proofs:
                 self._tool.display(Verified(verification=found))
             if proofs:
-                self.scribe.keep(replace(self.scribe.record, proof=_proof(proofs)))
+                self.scribe.keep(replace(self.scribe.record, proof=proof_of(proofs)))
             self._judge(whole=True)
             for found in proofs:
                 verdict(found)
@@ -374,31 +380,3 @@ class Conductor:
                 seconds=record.seconds,
             )
         )
-
-
-def _proof(found: Sequence[Verification]) -> Proof:
-    counts = {state.value: sum(f.count(state) for f in found) for state in NodeState}
-    return Proof(
-        states={state: count for state, count in counts.items() if count},
-        counted=sum(f.counted for f in found),
-        converged=all(f.converged for f in found),
-        query_id=", ".join(f.cost.query_id for f in found),
-        at=found[-1].at,
-    )
-
-
-def _outcome(ended: ShipitError | None, *, proved: bool, stopped: bool) -> Outcome:
-    if ended is None:
-        return Outcome.CONVERGED if proved else Outcome.DEPLOYED
-    if stopped:
-        return Outcome.STOPPED
-    for kind, outcome in (
-        (Interrupted, Outcome.INTERRUPTED),
-        (StillRunning, Outcome.TIMED_OUT),
-        (BusyError, Outcome.BUSY),
-        (DriftError, Outcome.DRIFTED),
-        (AwsError, Outcome.INTERRUPTED),
-    ):
-        if isinstance(ended, kind):
-            return outcome
-    return Outcome.FAILED

@@ -26,10 +26,11 @@ class Trouble:
     @property
     def wrapper(self) -> tuple[str, ...]:
         """Return the words that start the real script, or something in its place; its path comes behind them."""
+        end = f"exit {self.status}" if self.status else 'exec "$1"'
         scripts = {
             HANG: "exec sleep 86400",
             EXIT: f"echo 'the sandbox was told to let this hook fail' >&2; exit {self.status}",
-            FLOOD: f"yes '{_LINE}' | head -c 10000000; exit {self.status}",
+            FLOOD: f"yes '{_LINE}' | head -c 10000000; {end}",
             # What a start script does that forgets to redirect a daemon's streams: it ends, the pipe stays open.
             CHILD: 'sleep 86400 & exec "$1"',
             SLOW: f'sleep {self.seconds}; exec "$1"',

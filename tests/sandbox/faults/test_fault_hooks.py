@@ -67,6 +67,12 @@ def test_flood_prints_ten_megabytes_and_keeps_a_tail_that_fits(driver: Driver, s
         assert 1000 < len(outcome.log_tail) <= 2048
 
 
+def test_after_a_flood_of_status_0_the_real_script_runs(driver: Driver) -> None:
+    outcome = broken(driver, Trouble(how="flood", status=0)).hook("touch $SHIPIT_ROOT/ran; exit 4")
+    assert "exit code 4" in outcome.message
+    assert (driver.folder.root / "ran").exists()
+
+
 def test_slow_waits_and_then_runs_the_real_script(driver: Driver) -> None:
     outcome = broken(driver, Trouble(how="slow", seconds=0.1)).hook("touch $SHIPIT_ROOT/ran; exit 4")
     assert "exit code 4" in outcome.message
