@@ -24,7 +24,7 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 
 test: check
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 4
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
