@@ -59,9 +59,24 @@ def make_plan(fleet: Fleet, published: PublishedBuild, rules: Rules, *, rollout_
         )
         for group in sorted(fleet.groups, key=lambda g: g.name)
     )
-    return RolloutPlan(
+    made = RolloutPlan(
         id=rollout_id, env=env, published=published, groups=groups, deployment_config=rules.deployment_config
     )
+    return fit(made, rules.slots)
+
+
+def fit(made: RolloutPlan, slots: Callable[[str, int], int]) -> RolloutPlan:
+    """Give each group a configuration that works for its size: a share of few instances may leave no slot at all."""
+    return replace(made, groups=tuple(_fit(p, made.deployment_config, slots) for p in made.groups))
+
+
+def _fit(planned: PlannedGroup, config: str, slots: Callable[[str, int], int]) -> PlannedGroup:
+    size = planned.group.in_service
+    # An empty group needs none: there is nothing that it could not work with.
+    if planned.action is not Action.DEPLOY or not size or slots(config, size):
+        return planned
+    reason = f"{planned.reason}; {config} cannot work with {size}: {ONE_AT_A_TIME}"
+    return replace(planned, config=ONE_AT_A_TIME, reason=reason)
 
 
 def _waves(fleet: Fleet, waves: Sequence[Sequence[str]]) -> Mapping[str, int]:
@@ -140,7 +155,7 @@ def _decide(group: Group, published: PublishedBuild, rules: Rules, *, selected: 
         what = "stops" if rules.on_busy == "stop" else "waits for"
         reason = f"{what} {_holder(group.active, rules.now)}"
         decided = replace(decided, action=Action.DEPLOY, reason=reason, holder=group.active)
-    return _workable(decided, rules)
+    return decided
 
 
 def _needs(
@@ -160,15 +175,6 @@ def _needs(
         other = group.last_success.revision or "an unknown revision"
         return planned(Action.DEPLOY, "runs another build" if running else f"runs {other}")
     return planned(*_same_build(group, group.last_success))
-
-
-def _workable(planned: PlannedGroup, rules: Rules) -> PlannedGroup:
-    """Give a group a configuration that works for its size: a share of few instances may leave no slot at all."""
-    size = planned.group.in_service
-    if planned.action is not Action.DEPLOY or rules.slots(rules.deployment_config, size):
-        return planned
-    reason = f"{planned.reason}; {rules.deployment_config} cannot work with {size}: {ONE_AT_A_TIME}"
-    return replace(planned, config=ONE_AT_A_TIME, reason=reason)
 
 
 def _holder(holder: Deployment, now: datetime | None) -> str:

@@ -9,23 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from shipit.display.board import Board
 from shipit.display.failures import cluster_lines
-from shipit.display.text import (
-    Line,
-    clean,
-    clip,
-    dollars,
-    duration,
-    folded,
-    listing,
-    plural,
-    size,
-    table,
-    width,
-    wrap,
-)
+from shipit.display.text import Line, clean, clip, dollars, folded, listing, size, table, width, wrap
 from shipit.display.words import TONES, by_phase
 from shipit.events import RolloutFinished
 from shipit.models import Action, Node, NodeState, Phase, PlannedGroup, RolloutPlan, Verification
+from shipit.wording import duration, plural
 
 #: A plan of more groups folds those that are alike; so does the log fold their starts and successes.
 MANY = 100

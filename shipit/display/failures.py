@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from shipit.display.board import Board
-from shipit.display.text import Line, clean, clip, listing, plural, wrap
+from shipit.display.text import Line, clean, clip, listing, wrap
 from shipit.display.words import TONES
 from shipit.events import GroupDiagnosed
 from shipit.models import Cluster, Judged, LifecycleEvent, Phase
+from shipit.wording import plural
 
 #: Lines of a script's log: where a group is told in full, and where many are summed up.
 _TAIL, _SHORT_TAIL = 10, 5

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shipit.display.board import Board, Row
-from shipit.display.text import Line, clean, clip, duration, listing, pad, plural, width
+from shipit.display.text import Line, clean, clip, listing, pad, width
 from shipit.display.words import TONES, by_phase
 from shipit.events import WavePaused
 from shipit.models import Phase
+from shipit.wording import duration, plural
 
 #: Seconds without a look at AWS after which the view says so.
 _STALE = 20.0

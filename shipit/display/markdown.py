@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Self
 from shipit.display.blocks import age, verdict
 from shipit.display.board import Board, Row
 from shipit.display.failures import cluster_title, log_tail, shown_event
-from shipit.display.text import clean, duration, listing, plural
+from shipit.display.text import clean, listing
 from shipit.display.words import by_phase, counts
 from shipit.errors import ShipitError
 from shipit.events import Event, Notice, Verified
 from shipit.models import Judged, NodeState, Phase, RolloutPlan, Verification
+from shipit.wording import duration, plural
 
 if TYPE_CHECKING:
     from shipit.display import Display

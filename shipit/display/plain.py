@@ -22,7 +22,7 @@ from shipit.display.blocks import (
 )
 from shipit.display.board import Board
 from shipit.display.failures import failure_told
-from shipit.display.text import Line, clean, listing, plural
+from shipit.display.text import Line, clean, listing
 from shipit.display.words import fleet, sentence
 from shipit.display.writer import Writer, write_error
 from shipit.errors import ShipitError
@@ -41,6 +41,7 @@ from shipit.events import (
     Verified,
 )
 from shipit.models import Phase, RolloutPlan
+from shipit.wording import plural
 
 _FLEET = timedelta(seconds=30)
 _UPLOAD = timedelta(seconds=10)

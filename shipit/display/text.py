@@ -123,18 +123,6 @@ def table(
     return lines
 
 
-def duration(seconds: float) -> str:
-    """Return a duration in two units at most: `3.1 s`, `42 s`, `5 min 3 s`, `1 h 2 min`, `2 d 3 h`."""
-    if round(seconds, 1) < 10:
-        return f"{max(seconds, 0.0):.1f} s"
-    whole = round(seconds)
-    for unit, name, low, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= unit:
-            rest = whole % unit // low
-            return f"{whole // unit} {name} {rest} {small}" if rest else f"{whole // unit} {name}"
-    return f"{whole} s"
-
-
 def folded(head: Sequence[str], rows: Iterable[Sequence[str]], limit: int) -> list[list[str]]:
     """Return for the head and for each row its lines: columns that do not fit beside the others go below them.
 
@@ -176,11 +164,6 @@ def size(count: int) -> str:
 def dollars(amount: float) -> str:
     """Return dollars: cents, or as many digits as a query's price needs (`$0.00005`)."""
     return f"${amount:,.2f}" if amount >= 0.01 or amount == 0 else f"${amount:.5f}"
-
-
-def plural(count: int, noun: str, nouns: str = "") -> str:
-    """Return the count with its noun: `1 group`, `1,203 groups`."""
-    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def listing(names: Sequence[str], most: int = 5) -> str:

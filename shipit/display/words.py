@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shipit.display.board import Board
-from shipit.display.text import Line, clean, duration, listing, plural, size
+from shipit.display.text import Line, clean, listing, size
 from shipit.events import (
     BuildFinished,
     BuildStep,
@@ -22,6 +22,7 @@ from shipit.events import (
     WaveStarted,
 )
 from shipit.models import Overview, Phase
+from shipit.wording import duration, plural
 
 _STAGES = {"command": "running", "collect": "collecting files", "pack": "packing", "done": "build done"}
 TONES = {

@@ -23,6 +23,7 @@ from shipit.events import (
 from shipit.flows import ask, undo
 from shipit.flows.deploy import Wish, locked, manner_of, plan_of
 from shipit.flows.prepare import estimated
+from shipit.lock import Holding
 from shipit.models import Deployment, DeploymentStatus, GroupEntry, Outcome, Overview, Phase, RolloutRecord
 from shipit.rollout import Mark, Scout, complete
 from shipit.wiring import Tool
@@ -88,8 +89,8 @@ def _from_codedeploy(tool: Tool, rollout: str) -> RolloutRecord | None:
     mark, begun = None, datetime.now(UTC)
     for group in tool.fleet.read().groups:
         last = group.last_attempt
-        found = Mark.parse(last.description) if last else None
-        if last is None or found is None or found.rollout != rollout:
+        found = Mark.of(rollout, last)
+        if last is None or found is None:
             continue
         mark, begun = found, min(begun, last.created_at or begun)
         groups[group.name] = GroupEntry(
@@ -168,8 +169,7 @@ class _Watcher:
             holding = self._tool.lock.holder()
             found = self._tool.ledger.find(self._record.id)
             self._record = found or self._record
-            owner = holding is not None and not holding.expired and not holding.manual
-            driven = owner and self._record.outcome is Outcome.RUNNING
+            driven = _drives(holding, self._record) and self._record.outcome is Outcome.RUNNING
             if not driven:
                 # Whoever is gone may have had no time to note what it had created.
                 last = self._tool.codedeploy.last_attempts(list(self._record.groups))
@@ -338,13 +338,12 @@ def _stop_all(tool: Tool, record: RolloutRecord) -> int:
     deadline = tool.clock.now().timestamp() + _STOP_WITHIN
     names = list(record.groups)
     while True:
-        ours = [d for d in tool.codedeploy.last_attempts(names).values() if _is_of(d, record.id)]
+        ours = [d for d in tool.codedeploy.last_attempts(names).values() if Mark.of(record.id, d)]
         active = [d for d in ours if not d.status.ended]
         for deployment in active:
             tool.codedeploy.stop(deployment.id)
             stopped.add(deployment.id)
-        holding = tool.lock.holder()
-        driven = holding is not None and not holding.expired and not holding.manual
+        driven = _drives(tool.lock.holder(), record)
         now = tool.ledger.find(record.id) or record
         if not active and not (driven and now.outcome is Outcome.RUNNING):
             if now.outcome is Outcome.RUNNING or now.outcome.resumable:
@@ -359,6 +358,8 @@ def _stop_all(tool: Tool, record: RolloutRecord) -> int:
         tool.clock.sleep(tool.settings.rollout.poll)
 
 
-def _is_of(deployment: Deployment, rollout: str) -> bool:
-    mark = Mark.parse(deployment.description)
-    return mark is not None and mark.rollout == rollout
+def _drives(holding: Holding | None, record: RolloutRecord) -> bool:
+    """Tell whether a living process holds the lock for this rollout, or for the one that it takes back."""
+    if holding is None or holding.expired or holding.manual:
+        return False
+    return holding.rollout in (record.id, record.undoes or record.id)

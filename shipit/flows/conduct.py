@@ -18,6 +18,7 @@ from shipit.events import (
     WaveStarted,
 )
 from shipit.flows.ends import outcome_of, proof_of
+from shipit.flows.prepare import refuse_busy
 from shipit.ledger import Scribe
 from shipit.lock import Held
 from shipit.models import (
@@ -49,7 +50,6 @@ class Manner:
     limit: float
     verify: bool = True
     ignore_stop_failures: bool = False
-    promote: str = ""
 
 
 def policy_of(tool: Tool) -> Policy:
@@ -186,6 +186,8 @@ class Conductor:
             self._judge(whole=True)
             for found in proofs:
                 verdict(found)
+            # Left alone by the plan: whoever asked for them must not read that all is well.
+            refuse_busy(self._made)
         except Interrupted:
             raise
         except BaseException:
@@ -323,7 +325,7 @@ class Conductor:
     def _pause(self, number: int, of: int) -> None:
         """Let the wave bake, or wait for a word by hand; heeds an order to stop."""
         rollout = self._tool.settings.rollout
-        by_hand = (self._manner.promote or rollout.promote) == "manual"
+        by_hand = rollout.promote == "manual"
         if not by_hand and not rollout.bake:
             return
         clock = self._tool.clock

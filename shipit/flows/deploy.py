@@ -10,8 +10,10 @@ from shipit.events import Notice
 from shipit.flows import undo
 from shipit.flows.conduct import Conductor, Manner, policy_of
 from shipit.flows.prepare import one_of, prepare, refuse, refuse_busy, seconds
+from shipit.ledger import new_id
 from shipit.lock import Claim, Held
 from shipit.models import Action, Outcome, PlannedGroup, RolloutPlan, RolloutRecord
+from shipit.plan import fit
 from shipit.rollout import begin, entries, excluded, restore
 from shipit.wiring import Tool
 from shipit.wiring.person import author, confirm
@@ -55,32 +57,20 @@ def deploy(tool: Tool, wish: Wish, *, dry_run: bool) -> None:
     published = tool.builds.get(wish.build) if wish.build else tool.publish(*tool.build())
     if tool.settings.protected and not wish.yes:
         _ask(tool, replace(wish, build=published.build.version))
-    record_id = ""
-    with locked(tool, wish, build=published.build.version) as held:
-        made = prepare(tool, published, only=wish.only, allow_older=wish.allow_older)
+    rollout = new_id(datetime.now(UTC))
+    with locked(tool, wish, build=published.build.version, rollout=rollout) as held:
+        made = prepare(tool, published, only=wish.only, allow_older=wish.allow_older, rollout=rollout)
         tool.display.plan(made)
         refuse(made)
         if tool.settings.rollout.on_busy == "fail":
             refuse_busy(made)
-        record_id = made.id
         launch(tool, made, held, wish)
-    _mind_the_rest(tool, made, record_id)
+    _mind_the_empty(tool, made)
 
 
 def launch(tool: Tool, made: RolloutPlan, held: Held, wish: Wish, *, undoes: str = "") -> None:
     """Lead a new rollout of the plan, and take it back where it fails and the policy says so."""
-    record = RolloutRecord(
-        id=made.id,
-        env=made.env,
-        build=made.published.build.version,
-        by=author(),
-        why=wish.why,
-        started_at=datetime.now(UTC),
-        groups=entries(made),
-        excluded=excluded(made),
-        verify=wish.verify,
-        undoes=undoes,
-    )
+    record = replace(_opened(made, wish), undoes=undoes)
     conductor = Conductor(tool, made, begin(made, policy_of(tool)), record, held, manner_of(tool, wish))
     _lead(tool, conductor, held, wish)
     undo.mark_undone(tool, record)
@@ -146,13 +136,14 @@ def plan_of(tool: Tool, record: RolloutRecord) -> RolloutPlan:
                 published=own,
             )
         )
-    return RolloutPlan(
+    made = RolloutPlan(
         id=record.id,
         env=record.env,
         published=published,
         groups=tuple(planned),
         deployment_config=tool.settings.rollout.deployment_config,
     )
+    return fit(made, tool.slots)
 
 
 def restart(tool: Tool, wish: Wish) -> None:
@@ -163,8 +154,9 @@ def restart(tool: Tool, wish: Wish) -> None:
         raise UsageError(f"nothing was deployed to {tool.settings.env} yet", hint="start with inv deploy")
     if tool.settings.protected and not wish.yes:
         confirm(f"Restart every worker of {tool.settings.env}?", tool.settings.env, yes=False)
-    with locked(tool, wish, build=latest.build) as held:
-        made = prepare(tool, tool.builds.get(latest.build), only=wish.only, allow_older=True)
+    rollout = new_id(datetime.now(UTC))
+    with locked(tool, wish, build=latest.build, rollout=rollout) as held:
+        made = prepare(tool, tool.builds.get(latest.build), only=wish.only, allow_older=True, rollout=rollout)
         again = tuple(
             replace(p, action=Action.DEPLOY, reason="restarts what it runs") if p.action is Action.CURRENT else p
             for p in made.groups
@@ -178,20 +170,24 @@ def restart(tool: Tool, wish: Wish) -> None:
         made = replace(made, groups=again)
         tool.display.plan(made)
         refuse(made)
-        record = RolloutRecord(
-            id=made.id,
-            env=made.env,
-            build=latest.build,
-            by=author(),
-            why=wish.why or "restart",
-            started_at=datetime.now(UTC),
-            groups=entries(made),
-            excluded=excluded(made),
-            verify=wish.verify,
-            restart=True,
-        )
+        record = replace(_opened(made, wish), why=wish.why or "restart", restart=True)
         state = begin(made, policy_of(tool))
         Conductor(tool, made, state, record, held, manner_of(tool, wish), deployer=tool.restarter).run()
+
+
+def _opened(made: RolloutPlan, wish: Wish) -> RolloutRecord:
+    """Return the record of a rollout that is about to begin."""
+    return RolloutRecord(
+        id=made.id,
+        env=made.env,
+        build=made.published.build.version,
+        by=author(),
+        why=wish.why,
+        started_at=datetime.now(UTC),
+        groups=entries(made),
+        excluded=excluded(made),
+        verify=wish.verify,
+    )
 
 
 def _lead(tool: Tool, conductor: Conductor, held: Held, wish: Wish) -> None:
@@ -212,6 +208,11 @@ def _lead(tool: Tool, conductor: Conductor, held: Held, wish: Wish) -> None:
                 f"interrupted: rollout {record.id} failed, and is not taken back",
                 hint=f"inv stop {record.id} --rollback takes it back",
             ) from None
+        except ShipitError as left:
+            raise ShipitError(
+                f"{error.message}; and not every group is back on what it ran before: {left.message}",
+                hint=f"{left.hint}; inv stop {record.id} --rollback tries again",
+            ) from error
         raise ShipitError(
             f"{error.message}; every group that it touched is back on what it ran before",
             hint="mend the build, commit, then inv deploy",
@@ -219,7 +220,7 @@ def _lead(tool: Tool, conductor: Conductor, held: Held, wish: Wish) -> None:
 
 
 def by_flags(tool: Tool, wish: Wish) -> Tool:
-    """Return the tool with the settings that flags lay over those of the environment."""
+    """Lay the flags over the settings of the tool, and return it; raises UsageError for a flag that is wrong."""
     on_busy = one_of("--on-busy", wish.on_busy, "wait", "stop", "skip", "fail")
     on_failure = one_of("--on-failure", wish.on_failure, "stop", "continue", "rollback")
     promote = one_of("--promote", wish.promote, "auto", "manual")
@@ -233,16 +234,17 @@ def by_flags(tool: Tool, wish: Wish) -> Tool:
 
 
 def manner_of(tool: Tool, wish: Wish) -> Manner:
+    """Return how a rollout is led, by the flags and else by the settings."""
     rollout = tool.settings.rollout
     return Manner(
         limit=seconds("--timeout", wish.timeout) or rollout.timeout,
         verify=wish.verify,
         ignore_stop_failures=wish.ignore_stop_failures or rollout.ignore_application_stop_failures,
-        promote=wish.promote,
     )
 
 
-def locked(tool: Tool, wish: Wish, *, build: str, rollout: str = "") -> Held:
+def locked(tool: Tool, wish: Wish, *, build: str, rollout: str) -> Held:
+    """Take the lock of the environment for a rollout; raises BusyError where it is not to be had in time."""
     wait = seconds("--lock-wait", wish.lock_wait) or tool.settings.rollout.lock_wait
     claim = Claim(by=author(), build=build, why=wish.why, rollout=rollout)
     return tool.lock.acquire(claim, wait=wait, listen=lambda line: tool.display(Notice(text=line)))
@@ -259,10 +261,7 @@ def _ask(tool: Tool, wish: Wish) -> None:
     confirm(f"{env} is protected.", env, yes=False)
 
 
-def _mind_the_rest(tool: Tool, made: RolloutPlan, rollout: str) -> None:
-    """Refuse to call it done where groups that were asked for could not be deployed."""
-    if made.count(Action.BUSY):
-        refuse_busy(made)
+def _mind_the_empty(tool: Tool, made: RolloutPlan) -> None:
     if empty := made.count(Action.EMPTY):
         tool.display(
             Notice(text=f"{empty} groups were empty: what scales out there gets their old build", warning=True)

@@ -21,23 +21,32 @@ _PAST = 10
 
 
 def prepare(
-    tool: Tool, published: PublishedBuild, *, only: str = "", allow_older: bool = False, on_busy: str = ""
+    tool: Tool,
+    published: PublishedBuild,
+    *,
+    only: str = "",
+    allow_older: bool = False,
+    on_busy: str = "",
+    rollout: str = "",
 ) -> RolloutPlan:
-    """Return the plan that brings the fleet, or the queues of `only`, to the build; reads only."""
+    """Return the plan that brings the fleet, or the queues of `only`, to the build; reads only.
+
+    `rollout` is the id that it gets, a new one where empty.
+    """
     fleet = tool.fleet.read()
-    rollout = tool.settings.rollout
+    settings = tool.settings.rollout
     rules = Rules(
         prefix=tool.settings.prefix,
-        deployment_config=rollout.deployment_config,
+        deployment_config=settings.deployment_config,
         only=patterns(only),
-        waves=rollout.waves,
-        on_busy=on_busy or rollout.on_busy,
-        newer=(lambda running: "") if allow_older else _newer_than(tool, published),
+        waves=settings.waves,
+        on_busy=on_busy or settings.on_busy,
+        newer=(lambda running: "") if allow_older else _Newer(tool, published),
         expected=_expected(tool, fleet),
         slots=tool.slots,
         now=datetime.now(UTC),
     )
-    made = make_plan(fleet, published, rules, rollout_id=new_id(datetime.now(UTC)), env=tool.settings.env)
+    made = make_plan(fleet, published, rules, rollout_id=rollout or new_id(datetime.now(UTC)), env=tool.settings.env)
     return _with_makespan(tool, made)
 
 
@@ -93,10 +102,6 @@ def one_of(flag: str, text: str, *allowed: str) -> str:
     if text and text not in allowed:
         raise UsageError(f"{flag} {text!r} is unknown", hint=f"choose one of {', '.join(allowed)}")
     return text
-
-
-def _newer_than(tool: Tool, published: PublishedBuild) -> _Newer:
-    return _Newer(tool, published)
 
 
 class _Newer:

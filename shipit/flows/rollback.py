@@ -28,8 +28,8 @@ def rollback(tool: Tool, wish: Wish) -> None:
         tool.display(Notice(text=f"no group is to go back: all run {build}"))
         return
     confirm(f"{tool.settings.env} goes back to {build}.", tool.settings.env, yes=wish.yes)
-    with locked(tool, wish, build=build) as held:
-        made = prepare(tool, published, only=wish.only, allow_older=True)
+    with locked(tool, wish, build=build, rollout=made.id) as held:
+        made = prepare(tool, published, only=wish.only, allow_older=True, rollout=made.id)
         refuse(made)
         latest = tool.ledger.latest()
         left = latest.id if latest is not None and latest.build != build and not wish.only else ""

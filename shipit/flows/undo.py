@@ -12,6 +12,7 @@ from shipit.flows.conduct import Conductor, Manner, policy_of
 from shipit.ledger import new_id
 from shipit.lock import Held
 from shipit.models import Action, Outcome, PlannedGroup, PublishedBuild, RolloutPlan, RolloutRecord
+from shipit.plan import fit
 from shipit.rollout import Policy, begin, complete, entries
 from shipit.wiring import Tool
 from shipit.wiring.person import author
@@ -60,7 +61,7 @@ def take_back(tool: Tool, record: RolloutRecord, held: Held, manner: Manner) -> 
         begin(made, lenient(policy_of(tool))),
         undoing,
         held,
-        replace(manner, verify=verify, ignore_stop_failures=True, promote="auto"),
+        replace(manner, verify=verify, ignore_stop_failures=True),
     ).run()
     mark_undone(tool, undoing)
 
@@ -99,13 +100,14 @@ def _plan_back(tool: Tool, record: RolloutRecord) -> RolloutPlan:
             hint="deploy another build: inv deploy --build V",
         )
     main, _ = Counter(p.published.build.version for p in planned if p.published).most_common(1)[0]
-    return RolloutPlan(
+    made = RolloutPlan(
         id=new_id(datetime.now(UTC)),
         env=record.env,
         published=builds[main],
         groups=tuple(planned),
         deployment_config=tool.settings.rollout.deployment_config,
     )
+    return fit(made, tool.slots)
 
 
 def mark_undone(tool: Tool, undoing: RolloutRecord) -> None:

@@ -152,7 +152,7 @@ def _refused(
     if isinstance(error, AccountFull):
         return state
     if isinstance(error, AwsUnavailable | AwsLoggedOut):
-        # Where the credentials have expired the next poll ends the rollout: that is no failure of this group.
+        # Where the credentials have expired the driver ends the rollout: that is no failure of this group.
         done_nothing = isinstance(error, AwsThrottled | AwsLoggedOut)
         pause = timedelta(seconds=_THROTTLED_FOR if isinstance(error, AwsThrottled) else _RETRY_AFTER)
         return replace(state, not_before=now + pause, unsure=state.unsure or not done_nothing)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from shipit.errors import AwsLoggedOut, AwsUnavailable, Interrupted, ShipitError
+from shipit.errors import AwsUnavailable, Interrupted, ShipitError
 from shipit.events import Notice, RolloutFinished, RolloutStarted, Tick, WaveStarted
 from shipit.models import Deployment, Phase, RolloutPlan
 from shipit.rollout.advance import advance
@@ -151,9 +151,8 @@ class Rollout:
                 observed |= Observed(deployments=self._read(observed))
                 self._look_at = clock.now() + self._poll
             self._apply(observed)
-            for refusal in observed.refused.values():
-                if isinstance(refusal, AwsLoggedOut):
-                    raise refusal
+            if observed.logged_out is not None:
+                raise observed.logged_out
             self._heed(self._tools.journal.orders())
             self._act()
             if self.state.resting:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from shipit.models import Deployment
+
 #: CodeDeploy takes no longer description (botocore's service model).
 _LONGEST = 256
 _FORM = re.compile(r"shipit rollout (\S+) try (\d+) build (\S+) env (\S+)(?: by (.*))?", re.DOTALL)
@@ -37,6 +39,12 @@ class Mark:
             return None
         rollout, attempt, build, env, by = found.groups()
         return Mark(rollout=rollout, attempt=int(attempt), build=build, env=env, by=by or "")
+
+    @staticmethod
+    def of(rollout: str, deployment: Deployment | None) -> Mark | None:
+        """Return the mark of a deployment of this rollout; None for any other, and for none."""
+        mark = Mark.parse(deployment.description) if deployment is not None else None
+        return mark if mark is not None and mark.rollout == rollout else None
 
     def same_try(self, description: str) -> bool:
         """Tell whether a deployment of this description is this very try."""

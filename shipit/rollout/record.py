@@ -55,8 +55,7 @@ def complete(record: RolloutRecord, last_attempts: Mapping[str, Deployment]) -> 
     groups = dict(record.groups)
     for name, entry in record.groups.items():
         last = last_attempts.get(name)
-        mark = Mark.parse(last.description) if last is not None else None
-        if last is None or mark is None or mark.rollout != record.id or last.id in entry.deployments:
+        if last is None or Mark.of(record.id, last) is None or last.id in entry.deployments:
             continue
         groups[name] = replace(
             entry,

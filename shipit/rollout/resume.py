@@ -71,8 +71,8 @@ def _newest(record: RolloutRecord, *candidates: Deployment | None) -> Deployment
     """Return the newest of the deployments that bears the rollout's mark."""
     found: dict[int, Deployment] = {}
     for deployment in candidates:
-        mark = Mark.parse(deployment.description) if deployment is not None else None
-        if deployment is not None and mark is not None and mark.rollout == record.id:
+        mark = Mark.of(record.id, deployment)
+        if deployment is not None and mark is not None:
             found.setdefault(mark.attempt, deployment)
     return found[max(found)] if found else None
 

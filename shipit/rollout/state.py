@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from shipit.errors import ShipitError
+from shipit.errors import AwsLoggedOut, ShipitError
 from shipit.models import (
     Allowance,
     Deployment,
@@ -216,6 +216,12 @@ class Observed:
     examined: Mapping[str, Examination | ShipitError] = field(default_factory=dict)
     deployments: Mapping[str, Deployment] = field(default_factory=dict)
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def logged_out(self) -> AwsLoggedOut | None:
+        """Return that the credentials have expired, where one call brought it home: every other will, too."""
+        answers = (*self.refused.values(), *self.stopped.values(), *self.examined.values())
+        return next((answer for answer in answers if isinstance(answer, AwsLoggedOut)), None)
 
     def __or__(self, later: Observed) -> Observed:
         """Return both as one; what is of `later` counts where they differ."""

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from shipit.display.text import clean, clip, dollars, duration, folded, listing, pad, plural, size, table, width, wrap
+from shipit.display.text import clean, clip, dollars, folded, listing, pad, size, table, width, wrap
+from shipit.wording import duration, plural
 
 WILD = st.text(alphabet=st.characters(max_codepoint=0x2FFF) | st.sampled_from("宽\x1b[2J\t\n …é‮"), max_size=60)
 

@@ -84,6 +84,8 @@ def test_a_group_that_somebody_else_deploys_to_is_treated_as_the_policy_says(scr
     skipped = scripted.inv("deploy", "--no-verify", "--on-busy", "skip")
     assert skipped.code == 4, skipped.all
     assert skipped.out.count("succeeded in") == len(QUEUES) - 1
+    # What was left alone is no success: neither here nor for whoever looks for a build to go back to.
+    assert scripted.inv("history", "--json").events[-1]["fields"]["rollouts"][0]["outcome"] == "busy"
     # Hooks that run are not interrupted, so what is stopped here must be short.
     scripted.commit("third")
     scripted.control("fault", name="busy", group="images-resize", seconds="4")

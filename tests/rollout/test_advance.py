@@ -6,12 +6,13 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+import pytest
 from fakes import NOON, published
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rollout.world import World
 
-from shipit.errors import AccountFull, AwsError, AwsThrottled, AwsUnavailable, GroupBusy, ShipitError
+from shipit.errors import AccountFull, AwsError, AwsLoggedOut, AwsThrottled, AwsUnavailable, GroupBusy, ShipitError
 from shipit.events import Event, GroupEnded, GroupRetried, GroupStarted, Notice, RolloutHalted
 from shipit.models import (
     Allowance,
@@ -455,3 +456,10 @@ def test_a_retry_is_told_with_its_reason() -> None:
     state, events = advance(state, Observed(examined={"a": gone}), NOON)
     assert [e.reason for e in events if isinstance(e, GroupRetried)] == ["i-9 was reclaimed"]
     assert commands(state, 1) == (Start(group="a", attempt=2, outdated_only=True),)
+
+
+@pytest.mark.parametrize("kind", ["refused", "stopped", "examined"])
+def test_expired_credentials_are_heard_of_whichever_call_met_them(kind: str) -> None:
+    expired, other = AwsLoggedOut("expired"), AwsUnavailable("away")
+    assert Observed(**{kind: {"a": other, "b": expired}}).logged_out is expired  # type: ignore[arg-type]  # by name
+    assert Observed(**{kind: {"a": other}}).logged_out is None  # type: ignore[arg-type]  # by name
