@@ -24,7 +24,7 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 
 test: check
-	$(BIN)/pytest -n 4
+	$(BIN)/pytest -n 4 --dist worksteal
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
