@@ -208,7 +208,7 @@ def _lead(tool: Tool, conductor: Conductor, held: Held, wish: Wish) -> None:
                 f"interrupted: rollout {record.id} failed, and is not taken back",
                 hint=f"inv stop {record.id} --rollback takes it back",
             ) from None
-        except ShipitError as left:
+        except DriftError as left:
             raise ShipitError(
                 f"{error.message}; and not every group is back on what it ran before: {left.message}",
                 hint=f"{left.hint}; inv stop {record.id} --rollback tries again",
