@@ -81,6 +81,9 @@ def _refused(error: ClientError) -> AwsError:
         return AwsUnavailable(f"AWS did not serve {operation}: {code}: {said}", hint="try again in a minute")
     if code in _WRONG_REGION:
         return AwsError(f"{operation}: the bucket is in another region ({code}: {said})", hint=_REGION)
+    if code == "400":
+        # The answer to a HEAD has no body, so that S3 cannot say why: a wrong region and an expired token look alike.
+        return AwsError(f"S3 refused {operation} and gives no reason", hint=f"{_REGION}; or {_LOGIN}")
     if code == "NoSuchBucket":
         bucket = details.get("BucketName", "")
         return AwsError(f"{operation}: the bucket {bucket} does not exist", hint="check `bucket` in shipit.toml")

@@ -55,6 +55,13 @@ def test_what_never_reached_aws_says_what_to_set(error: boto.BotoCoreError, hint
     assert hint in explain(error).hint
 
 
+def test_a_refusal_that_s3_cannot_explain_names_what_it_may_be() -> None:
+    error = explain(refused("400"))
+    assert "gives no reason" in error.message
+    assert "region" in error.hint
+    assert "log in" in error.hint
+
+
 def test_the_cause_is_kept_for_the_traceback() -> None:
     cause = boto.NoRegionError()
     with pytest.raises(AwsError) as caught, explained():
