@@ -121,7 +121,7 @@ class RateBudget:
             less = self._rate * (1 - share) < _LESS * rate_before * (1 - share_before)
             if share < _UNMOVED * share_before or not less:
                 return
-        self._tolerated = share
+        self._tolerated = max(share, min(share_before or 0.0, _TOO_MANY))
         self._rate = max(self._rate, rate_before)
         self._probing = True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import ClientError
 
 from shipit.aws.refusals import code_of, explained
-from shipit.errors import AccountFull, GroupBusy
+from shipit.errors import AccountFull, AwsUnavailable, GroupBusy
 from shipit.models import (
     Deployment,
     DeploymentStatus,
@@ -159,19 +159,47 @@ class CodeDeploy:
 
     def deployments(self, ids: Iterable[str]) -> Mapping[str, Deployment]:
         """Return the deployments by id, one call per 25 ids; unknown ids are left out."""
-        batches = list(_batches(dict.fromkeys(ids), BATCH))
-        if len(batches) == 1:
-            return self._read(batches[0])
         found: dict[str, Deployment] = {}
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
-            for some in pool.map(self._read, batches):
-                found.update(some)
+        for some in self._each(self._read, _batches(dict.fromkeys(ids), BATCH)):
+            found.update(some)
         return found
+
+    def poll(self, ids: Collection[str]) -> Mapping[str, Deployment]:
+        """Return the deployments by id as one attempt per 25 ids tells them; those of a call that fails are left out.
+
+        Who looks every few seconds need not wait for the retries of one call, which may take longer. Raises
+        AwsUnavailable where no call was served.
+        """
+        found: dict[str, Deployment] = {}
+        failures: list[AwsUnavailable] = []
+        batches = list(_batches(dict.fromkeys(ids), BATCH))
+        for some in self._each(self._glance, batches):
+            if isinstance(some, AwsUnavailable):
+                failures.append(some)
+            else:
+                found.update(some)
+        if failures and len(failures) == len(batches):
+            raise failures[0]
+        return found
+
+    def _each(self, read: Callable[[list[str]], T], batches: Iterable[list[str]]) -> Iterable[T]:
+        """Read several batches at once; one alone needs no thread."""
+        whole = list(batches)
+        if len(whole) < 2:
+            return [read(batch) for batch in whole]
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
+            return list(pool.map(read, whole))
+
+    def _glance(self, ids: list[str]) -> dict[str, Deployment] | AwsUnavailable:
+        try:
+            with explained():
+                return _by_id(self._once.batch_get_deployments(deploymentIds=ids))
+        except AwsUnavailable as error:
+            return error
 
     def _read(self, ids: list[str]) -> dict[str, Deployment]:
         with explained():
-            answer = self._client.batch_get_deployments(deploymentIds=ids)
-        return {info["deploymentId"]: _deployment(info) for info in answer.get("deploymentsInfo", [])}
+            return _by_id(self._client.batch_get_deployments(deploymentIds=ids))
 
     def targets(self, deployment_id: str) -> tuple[Target, ...]:
         """Return the instances of a deployment with their lifecycle events; none before it has started."""
@@ -233,6 +261,10 @@ def _group(info: Mapping[str, Any]) -> GroupRecord:
         last_success_id=info.get("lastSuccessfulDeployment", {}).get("deploymentId", ""),
         last_attempt_id=info.get("lastAttemptedDeployment", {}).get("deploymentId", ""),
     )
+
+
+def _by_id(answer: Mapping[str, Any]) -> dict[str, Deployment]:
+    return {info["deploymentId"]: _deployment(info) for info in answer.get("deploymentsInfo", [])}
 
 
 def _deployment(info: Mapping[str, Any]) -> Deployment:

@@ -181,7 +181,7 @@ class Rollout:
 
     def _read_ids(self, ids: Collection[str]) -> Mapping[str, Deployment]:
         try:
-            return self._tools.deployer.deployments(ids) if ids else {}
+            return self._tools.deployer.poll(ids) if ids else {}
         except AwsUnavailable as error:
             self._tools.listen(Notice(text=f"{error.message}; watching goes on", warning=True))
             return {}

@@ -34,6 +34,12 @@ class Deployer(Protocol):
     def deployments(self, ids: Iterable[str]) -> Mapping[str, Deployment]:
         """Return the deployments by id; unknown ones are left out."""
 
+    def poll(self, ids: Collection[str]) -> Mapping[str, Deployment]:
+        """Return the deployments by id as one attempt tells them; those of an unlucky call are left out, too.
+
+        Raises AwsUnavailable where no call was served.
+        """
+
     def last_attempts(self, groups: Collection[str]) -> Mapping[str, Deployment]:
         """Return the newest deployment of each group, where it had one."""
 

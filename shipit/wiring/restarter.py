@@ -35,6 +35,10 @@ class Restarter:
         """Return the deployments by id."""
         return self._codedeploy.deployments(ids)
 
+    def poll(self, ids: Collection[str]) -> Mapping[str, Deployment]:
+        """Return the deployments by id as one attempt tells them."""
+        return self._codedeploy.poll(ids)
+
     def last_attempts(self, groups: Collection[str]) -> Mapping[str, Deployment]:
         """Return the newest deployment of each group."""
         return self._codedeploy.last_attempts(groups)

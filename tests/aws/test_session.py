@@ -32,6 +32,12 @@ class Service:
                 raise ApiError("AccessDeniedException", "User is not authorized")
         return {"deploymentId": "d-123456789"}
 
+    def batch_get_deployments(self, request: dict[str, Any]) -> dict[str, Any]:
+        ids = request["deploymentIds"]
+        if "d-AWAY" in ids:
+            raise ApiError("InternalFailure", "away", 500)
+        return {"deploymentsInfo": [{"deploymentId": i, "status": "InProgress"} for i in ids]}
+
     def list_deployment_targets(self, request: dict[str, Any]) -> dict[str, Any]:
         raise ApiError("DeploymentNotStartedException", "not yet")
 
@@ -122,6 +128,26 @@ def test_a_busy_group_names_its_holder(site: Site) -> None:
 def test_the_accounts_limit_is_not_taken_for_a_busy_group(site: Site) -> None:
     with pytest.raises(AccountFull, match="limit"):
         create(site.session(), "full")
+
+
+def polling(site: Site) -> CodeDeploy:
+    session = site.session()
+    return CodeDeploy(session.client("codedeploy"), "worker", once=session.client("codedeploy", attempts=1))
+
+
+def test_a_poll_makes_one_attempt_a_batch_and_leaves_out_those_that_failed(site: Site) -> None:
+    ids = [f"d-{n:09}" for n in range(60)]
+    assert set(polling(site).poll(ids)) == set(ids)
+    assert site.throttle.calls["BatchGetDeployments"] == 3
+    assert set(polling(site).poll(["d-AWAY", *ids])) == set(ids[24:])
+    assert site.throttle.calls["BatchGetDeployments"] == 6
+
+
+def test_a_poll_of_which_nothing_was_served_is_unavailability(site: Site) -> None:
+    site.throttle.limit(probability=1)
+    with pytest.raises(AwsUnavailable):
+        polling(site).poll([f"d-{n:09}" for n in range(60)])
+    assert site.throttle.calls["BatchGetDeployments"] == 3
 
 
 def test_a_denied_call_is_one_error_of_exit_code_7(site: Site) -> None:

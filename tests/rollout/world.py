@@ -516,6 +516,9 @@ class Life:
             shown = [i for i in ids if self.world.chance.random() >= self.world.faults.omitted]
             return {i: self.world.view(self.world.deployments[i]) for i in shown}
 
+    def poll(self, ids: Collection[str]) -> Mapping[str, Deployment]:
+        return self.deployments(ids)
+
     def last_attempts(self, groups: Collection[str]) -> Mapping[str, Deployment]:
         self._step()
         self._befall()
