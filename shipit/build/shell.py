@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import posixpath
 import signal
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from typing import cast
 
 from invoke.context import Context
 from invoke.runners import Local, Promise, Result, Runner
+
+from shipit.interrupts import held_back
 
 
 class Shell:
@@ -35,43 +36,27 @@ class Shell:
         """
         exports = "".join(f"export {name}={quote(value)}; " for name, value in (env or {}).items())
         whole = f"{exports}cd {quote(self.folder)} && {{ {script}\n}}"
-        with _held_back() as came:
-            promise = cast(
-                Promise,
-                self._context.run(
-                    f"sh -c {quote(whole)}",
-                    shell="/bin/sh",
-                    encoding="utf-8",
-                    pty=False,
-                    warn=True,
-                    asynchronous=True,
-                ),
-            )
+        promise: Promise | None = None
         try:
-            if came:
-                raise KeyboardInterrupt
+            # In the middle of a start, an interrupt makes Invoke fail in its own way.
+            with held_back():
+                promise = cast(
+                    Promise,
+                    self._context.run(
+                        f"sh -c {quote(whole)}",
+                        shell="/bin/sh",
+                        encoding="utf-8",
+                        pty=False,
+                        warn=True,
+                        asynchronous=True,
+                    ),
+                )
             promise.runner.wait()
         except BaseException:
-            _kill(promise.runner)
+            if promise is not None:
+                _kill(promise.runner)
             raise
         return promise.join()
-
-
-@contextmanager
-def _held_back() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM instead of heeding them: in the middle of a start, Invoke fails in its own way.
-
-    Only the main thread hears signals, and only those are held back that Python handles.
-    """
-    came: list[int] = []
-    heard = threading.current_thread() is threading.main_thread()
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if heard and callable(signal.getsignal(n))]
-    before = {n: signal.signal(n, lambda number, frame: came.append(number)) for n in numbers}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _kill(runner: Runner) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from shipit.errors import AwsUnavailable, Interrupted, ShipitError
 from shipit.events import Notice, RolloutFinished, RolloutStarted, Tick, WaveStarted
+from shipit.interrupts import held_back
 from shipit.models import Deployment, Phase, RolloutPlan
 from shipit.rollout.advance import advance
 from shipit.rollout.crew import Crew
@@ -15,6 +16,7 @@ from shipit.rollout.decide import decide, next_due
 from shipit.rollout.resume import reopen
 from shipit.rollout.state import Observed, RolloutState, Start
 from shipit.rollout.tools import Orders, Tools
+from shipit.wording import plural
 
 #: Seconds between looks at what the threads brought, while there is something that they do.
 _LISTEN = 0.2
@@ -127,7 +129,7 @@ class Rollout:
     def finish(self, *, interrupted: bool = False) -> None:
         """Learn the fate of what is under way, note how it stands, and tell that it is over."""
         self._crew.dismiss(wait=self._busy)
-        self._apply(self._crew.collect())
+        self._take_in()
         self._tools.journal.note(self.state)
         now = self._tools.clock.now()
         self._tools.listen(
@@ -146,11 +148,10 @@ class Rollout:
         clock = self._tools.clock
         while True:
             self._tools.guard()
-            observed = self._crew.collect()
+            observed = self._take_in()
             if clock.now() >= self._look_at:
-                observed |= Observed(deployments=self._read(observed))
+                observed |= self._take_in(Observed(deployments=self._read()))
                 self._look_at = clock.now() + self._poll
-            self._apply(observed)
             if observed.logged_out is not None:
                 raise observed.logged_out
             self._heed(self._tools.journal.orders())
@@ -176,8 +177,8 @@ class Rollout:
         full = state.resume_at is not None and self._tools.clock.now() < state.resume_at
         return not full and state.may_start(state.groups[start.group])
 
-    def _read(self, observed: Observed) -> Mapping[str, Deployment]:
-        return self._read_ids({*self.state.running, *observed.created.values(), *self.state.holders})
+    def _read(self) -> Mapping[str, Deployment]:
+        return self._read_ids({*self.state.running, *self.state.holders})
 
     def _read_ids(self, ids: Collection[str]) -> Mapping[str, Deployment]:
         try:
@@ -186,13 +187,17 @@ class Rollout:
             self._tools.listen(Notice(text=f"{error.message}; watching goes on", warning=True))
             return {}
 
-    def _apply(self, observed: Observed) -> None:
-        before = self.state
-        self.state, events = advance(before, observed, self._tools.clock.now())
+    def _take_in(self, read: Observed | None = None) -> Observed:
+        """Let the state learn what the threads brought, and what was `read`; return it."""
+        # An answer that was collected and not learned would be lost.
+        with held_back():
+            observed = self._crew.collect() | (read or Observed())
+            self.state, events = advance(self.state, observed, self._tools.clock.now())
+            if events:
+                self._tools.journal.note(self.state)
         for event in events:
             self._tools.listen(event)
-        if events:
-            self._tools.journal.note(self.state)
+        return observed
 
     def _heed(self, orders: Orders) -> None:
         if orders.stop and not self.state.closed:
@@ -200,9 +205,11 @@ class Rollout:
             self.close(f"stopped by {orders.stop}")
 
     def _act(self) -> None:
-        self.state, commands = decide(self.state, self._tools.clock.now())
-        for command in commands:
-            self._crew.send(command)
+        # A thread that an interrupt meets at its start is not waited for later, and what it brings is lost.
+        with held_back():
+            self.state, commands = decide(self.state, self._tools.clock.now())
+            for command in commands:
+                self._crew.send(command)
         self._muster()
 
     def _muster(self) -> None:
@@ -226,7 +233,8 @@ class Rollout:
         self.finish(interrupted=True)
         running = len(self.state.running)
         waiting = sum(not g.deployments for g in self.state.groups.values() if g.phase is Phase.WAITING)
+        going = plural(running, "deployment goes", "deployments go")
         return Interrupted(
-            f"interrupted: {running} deployments go on in AWS, {waiting} groups were not started",
+            f"interrupted: {going} on in AWS, {plural(waiting, 'group')} not started",
             hint=f"inv watch {self.plan.id} attaches again; inv deploy --resume carries on; inv stop ends it",
         )

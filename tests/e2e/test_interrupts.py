@@ -149,7 +149,7 @@ def test_while_it_creates_and_while_deployments_run_they_go_on_and_are_carried_o
 ) -> None:
     ended = made.at_request(number, "CreateDeployment", "deploy", "--no-verify")
     # The creation under way is not forgotten.
-    assert "1 deployments go on in AWS, 4 groups were not started" in ended.err
+    assert "1 deployment goes on in AWS, 4 groups not started" in ended.err
     assert made.is_free()
     assert made.outcome() == "interrupted"
     ended = made.at_line(number, "succeeded in", "deploy", "--resume", "--no-verify")

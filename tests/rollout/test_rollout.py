@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Mapping
@@ -488,7 +489,7 @@ def test_ctrl_c_leaves_the_deployments_running_and_says_how_to_watch() -> None:
     rollout = rollout_of(life)
     with pytest.raises(Interrupted) as caught:
         rollout.run_wave(0, 1)
-    assert "2 deployments go on in AWS, 1 groups were not started" in caught.value.message
+    assert "2 deployments go on in AWS, 1 group not started" in caught.value.message
     assert "inv watch r-1" in caught.value.hint
     finished = life.events[-1]
     assert isinstance(finished, RolloutFinished)
@@ -527,9 +528,26 @@ def test_a_creation_under_way_at_the_end_is_waited_for_and_noted() -> None:
     life.on_create, life.on_sleep = create, press
     with pytest.raises(Interrupted) as caught:
         rollout_of(life).run_wave(0, 1)
-    assert "1 deployments go on" in caught.value.message
+    assert "1 deployment goes on" in caught.value.message
     assert life.noted is not None
     assert life.noted.groups["a"].deployments == (world.ours("a")[0].id,)
+
+
+@pytest.mark.parametrize("nth", range(4, 44))
+def test_ctrl_c_at_any_turn_of_the_loop_forgets_no_creation(nth: int) -> None:
+    world = World(*"abcdef")
+    life = Life(world)
+
+    def press(count: int) -> None:
+        if count == nth:
+            signal.raise_signal(signal.SIGINT)
+
+    life.on_now = press
+    with pytest.raises(Interrupted):
+        rollout_of(life).run_wave(0, 1)
+    assert life.noted is not None
+    made = {name: [d.id for d in world.ours(name)] for name in life.noted.groups}
+    assert {name: list(g.deployments) for name, g in life.noted.groups.items()} == made
 
 
 def test_a_lost_lock_ends_it_with_that_and_nothing_more_is_created() -> None:

@@ -419,6 +419,8 @@ class Life:
         self.given = Orders()
         self.guard: Callable[[], None] = lambda: None
         self.on_sleep: Callable[[int], None] = lambda count: None
+        self.on_now: Callable[[int], None] = lambda count: None
+        self.asked = 0
         self.poll_error: ShipitError | None = None
         self.on_create: Callable[[str], None] = lambda group: None
         self.sleeps = 0
@@ -463,6 +465,8 @@ class Life:
     # Clock
 
     def now(self) -> datetime:
+        self.asked += 1
+        self.on_now(self.asked)
         return NOON + timedelta(seconds=self.world.at)
 
     def sleep(self, seconds: float) -> None:
