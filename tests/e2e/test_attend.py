@@ -196,7 +196,7 @@ def test_a_rollout_whose_record_is_lost_is_watched_by_what_the_deployments_say(a
 
 
 def test_stop_ends_the_driver_and_its_deployments_and_nothing_more_starts(attended: Attended) -> None:
-    attended.script(0.25)
+    attended.script(2.0)
     # That its deployments were stopped is no failure, and so nothing is rolled back.
     driver = attended.begin("-e", "waves", "--on-failure", "rollback")
     stopped = attended.inv("stop", "-e", "waves")
@@ -218,7 +218,7 @@ def test_stop_takes_back_what_was_brought(attended: Attended) -> None:
     attended.begin()
     before = attended.build
     attended.project.until_idle()
-    attended.project.control("script", rules=[{"seconds": 0.1}, {"group": "reports", "seconds": 0.3}])
+    attended.project.control("script", rules=[{"seconds": 0.1}, {"group": "reports", "seconds": 1.5}])
     driver = attended.begin(at="succeeded in")
     stopped = attended.inv("stop", "--rollback")
     assert stopped.code == 0, stopped.all

@@ -142,7 +142,7 @@ def test_a_poll_that_is_refused_for_good_ends_the_watching_with_that_and_is_no_v
     refused = AwsError("the credentials have expired")
 
     def expire(sleeps: int) -> None:
-        if sleeps == 5:
+        if set(phases(rollout.state).values()) == {Phase.RUNNING}:
             life.poll_error = refused
 
     life = Life(world)
