@@ -124,13 +124,13 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def test_watch_follows_to_the_same_end(attended: Attended) -> None:
-    attended.script(0.12)
+    attended.script(0.4)
     driver = attended.begin()
     watched = attended.inv("watch")
     assert (watched.code, ended(driver)[0]) == (0, 0), watched.all
     assert watched.out.count("succeeded in") == len(QUEUES)
 
-    attended.script(0.12, group="reports", event="ApplicationStart", fail=FAIL)
+    attended.script(0.4, group="reports", event="ApplicationStart", fail=FAIL)
     driver = attended.begin()
     watched = attended.inv("watch")
     assert (watched.code, ended(driver)[0]) == (1, 1), watched.all
@@ -140,7 +140,7 @@ def test_watch_follows_to_the_same_end(attended: Attended) -> None:
 
 
 def test_watch_outlives_the_driver_and_ends_as_the_deployments_do(attended: Attended) -> None:
-    attended.script(0.25)
+    attended.script(0.7)
     driver = attended.begin(times=len(QUEUES))
     watcher = attended.start("watch", at="started d-")
     driver.kill()
@@ -149,7 +149,7 @@ def test_watch_outlives_the_driver_and_ends_as_the_deployments_do(attended: Atte
     assert "its process is gone, but all its groups succeeded" in said
     ended(driver)
 
-    attended.script(0.2, group="reports", event="ApplicationStart", fail=FAIL)
+    attended.script(0.6, group="reports", event="ApplicationStart", fail=FAIL)
     driver = attended.begin(times=len(QUEUES))
     watcher = attended.start("watch", at="started d-")
     driver.kill()
@@ -161,7 +161,7 @@ def test_watch_outlives_the_driver_and_ends_as_the_deployments_do(attended: Atte
 
 
 def test_watch_of_an_interrupted_driver_says_which_groups_nobody_starts(attended: Attended) -> None:
-    attended.script(0.12)
+    attended.script(0.4)
     driver = attended.begin("-e", "waves")
     watcher = attended.start("watch", "-e", "waves", at="started d-")
     driver.send_signal(signal.SIGINT)
@@ -175,7 +175,7 @@ def test_watch_of_an_interrupted_driver_says_which_groups_nobody_starts(attended
 
 
 def test_a_rollout_whose_record_is_lost_is_watched_by_what_the_deployments_say(attended: Attended) -> None:
-    attended.script(0.15)
+    attended.script(0.4)
     driver = attended.begin(times=len(QUEUES))
     driver.kill()
     ended(driver)
@@ -185,7 +185,7 @@ def test_a_rollout_whose_record_is_lost_is_watched_by_what_the_deployments_say(a
     # Whether the instances were to be asked is not known any more: they are, and these report nothing.
     assert watched.code == 3, watched.all
 
-    attended.script(0.15, group="reports", event="ApplicationStart", fail=FAIL)
+    attended.script(0.4, group="reports", event="ApplicationStart", fail=FAIL)
     driver = attended.begin(times=len(QUEUES))
     driver.kill()
     ended(driver)
