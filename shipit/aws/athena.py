@@ -6,9 +6,10 @@ design"), and this one is asked whether the fleet has changed.
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ _FIRST_POLL, _POLL_GROWTH, _LONGEST_POLL = 0.25, 1.5, 2.0
 _ATTEMPTS = 2
 _PAGE = 1000
 _LONGEST_PARAMETER = 1024
+#: One field of Athena's CSV, and what ends it.
+_FIELD = re.compile(r'(?:"((?:[^"]|"")*)")?([,\n])')
 _DOLLARS_PER_BYTE = 5 / 10**12
 _LEAST_BILLED_BYTES = 10 * 10**6
 
@@ -54,11 +57,13 @@ class Athena:
         workgroup: str = "primary",
         output: str = "",
         timeout: float = 120.0,
+        fetch: Callable[[str], bytes] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Use `client`, a boto3 client of athena."""
+        """Use `client`, a boto3 client of athena; `fetch` returns the object at an s3:// URL, or raises AwsError."""
         self._client = client
+        self._fetch = fetch
         self._database = database
         self._workgroup = workgroup
         self._output = output
@@ -77,7 +82,7 @@ class Athena:
         began = self._clock()
         with explained():
             execution = self._succeed(request, deadline=began + self._timeout)
-            rows = self._rows(execution["QueryExecutionId"], header=execution.get("StatementType") == "DML")
+            rows = self._rows(execution)
         return Answer(rows=rows, cost=_cost(execution, self._clock() - began))
 
     def _request(self, sql: str, parameters: Sequence[Value]) -> dict[str, Any]:
@@ -135,19 +140,39 @@ class Athena:
         with suppress(BotoCoreError, ClientError):
             self._client.stop_query_execution(QueryExecutionId=query_id)
 
-    def _rows(self, query_id: str, *, header: bool) -> tuple[Row, ...]:
-        pages = self._client.get_paginator("get_query_results").paginate(
-            QueryExecutionId=query_id, PaginationConfig={"PageSize": _PAGE}
-        )
-        names: list[str] = []
+    def _rows(self, execution: Mapping[str, Any]) -> tuple[Row, ...]:
+        """Return all rows: of a few the pages, of many the file, which the same rights read in one request."""
+        header = execution.get("StatementType") == "DML"
+        seen: dict[str | None, str | None] = {}
         rows: list[Row] = []
-        for page in pages:
+        names: list[str] = []
+        for page in self._pages(execution["QueryExecutionId"]):
+            if names and (body := self._file(execution)) is not None:
+                rows, lines = [], _lines(body.decode("utf-8"))
+                names = [name or "" for name in next(lines)]
+                rows += [_row(names, line, seen) for line in lines]
+                break
             result = page["ResultSet"]
             names = names or [column["Name"] for column in result["ResultSetMetadata"]["ColumnInfo"]]
             cells = [[cell.get("VarCharValue") for cell in row["Data"]] for row in result["Rows"]]
-            rows += [dict(zip(names, row, strict=True)) for row in cells[1 if header else 0 :]]
+            rows += [_row(names, line, seen) for line in cells[1 if header else 0 :]]
             header = False
         return tuple(rows)
+
+    def _pages(self, query_id: str) -> Iterable[Mapping[str, Any]]:
+        pages: Iterable[Mapping[str, Any]] = self._client.get_paginator("get_query_results").paginate(
+            QueryExecutionId=query_id, PaginationConfig={"PageSize": _PAGE}
+        )
+        return pages
+
+    def _file(self, execution: Mapping[str, Any]) -> bytes | None:
+        """Return the file with the results; None where there is none to be had, as with managed results."""
+        location = execution.get("ResultConfiguration", {}).get("OutputLocation", "")
+        if self._fetch is None or not location.endswith(".csv"):
+            return None
+        with suppress(AwsError):
+            return self._fetch(location)
+        return None
 
 
 def literal(value: Value) -> str:
@@ -159,6 +184,22 @@ def literal(value: Value) -> str:
     if len(text) > _LONGEST_PARAMETER or "\0" in text:
         raise UsageError(f"Athena takes no parameter like {text[:40]!r}: at most 1,024 characters, none of them NUL")
     return text
+
+
+def _row(names: Sequence[str], values: Sequence[str | None], seen: dict[str | None, str | None]) -> Row:
+    """Return a row by column; a text that many rows have is held once."""
+    return {name: seen.setdefault(v, v) for name, v in zip(names, values, strict=True)}
+
+
+def _lines(text: str) -> Iterator[list[str | None]]:
+    """Yield the lines of Athena's CSV: every value in quotes, those inside doubled, NULL nothing at all."""
+    line: list[str | None] = []
+    for field in _FIELD.finditer(text):
+        value, end = field.groups()
+        line.append(value.replace('""', '"') if value else value)
+        if end == "\n":
+            yield line
+            line = []
 
 
 def _failed(execution: Mapping[str, Any], retryable: bool) -> AwsError:

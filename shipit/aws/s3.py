@@ -97,6 +97,13 @@ class Bucket:
                 raise
         return json.loads(body)
 
+    def get_bytes(self, url: str) -> bytes:
+        """Return the object at an s3:// URL, of this bucket or another."""
+        bucket, _, key = url.removeprefix("s3://").partition("/")
+        with explained():
+            body: bytes = self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return body
+
     def put_json(self, key: str, value: Any) -> None:
         """Write the value over whatever was there."""
         with explained():

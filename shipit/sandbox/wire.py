@@ -173,26 +173,50 @@ def _has_type(shape: Shape, value: Any) -> bool:
 
 def _serialize(shape: Shape, value: Any, path: str) -> Any:
     """Return `value` ready for JSON; raises TypeError for what the output shape does not know."""
+    try:
+        return _plain(shape, value)
+    except _Misfit as misfit:
+        raise TypeError(f"{path}{misfit.path} {misfit.reason}") from None
+
+
+class _Misfit(Exception):
+    """Carry the path from a value that does not fit up to the answer: a thousand rows that fit need no paths."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        self.path = ""
+
+
+def _plain(shape: Shape, value: Any) -> Any:
+    if type(value) is str and shape.type_name == "string":
+        return value
     if isinstance(shape, StructureShape):
-        if not isinstance(value, dict):
-            raise TypeError(f"{path} must be a dict, not {type(value).__name__}")
-        unknown = value.keys() - shape.members.keys()
-        if unknown:
-            raise TypeError(f"{path} has no member {', '.join(sorted(unknown))}")
-        return {
-            key: _serialize(shape.members[key], item, f"{path}.{key}")
-            for key, item in value.items()
-            if item is not None
-        }
+        return _plain_structure(shape, value)
     if isinstance(shape, ListShape):
-        return [_serialize(shape.member, item, path) for item in value]
+        return [_plain(shape.member, item) for item in value]
     if isinstance(shape, MapShape):
-        return {key: _serialize(shape.value, item, path) for key, item in value.items()}
+        return {key: _plain(shape.value, item) for key, item in value.items()}
     if isinstance(value, datetime):
         return value.timestamp()
     if not _has_type(shape, value):
-        raise TypeError(f"{path} must be of type {shape.type_name}, not {type(value).__name__}")
+        raise _Misfit(f"must be of type {shape.type_name}, not {type(value).__name__}")
     return value
+
+
+def _plain_structure(shape: StructureShape, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _Misfit(f"must be a dict, not {type(value).__name__}")
+    members, plain, key = shape.members, {}, ""
+    try:
+        for key, item in value.items():
+            if key not in members:
+                raise _Misfit("is no member")
+            if item is not None:
+                plain[key] = _plain(members[key], item)
+    except _Misfit as misfit:
+        misfit.path = f".{key}{misfit.path}"
+        raise
+    return plain
 
 
 @cache

@@ -193,6 +193,7 @@ class Tool:
             workgroup=reports.workgroup,
             output=reports.output or f"s3://{bucket}/athena/",
             timeout=reports.query_timeout,
+            fetch=self.bucket.get_bytes,
         )
         return ReportReader(athena, database=reports.database, table=reports.table)
 

@@ -43,6 +43,7 @@ class Client:
         self.scanned = 0
         self.statement_type = "DML"
         self.refuses_to_stop = False
+        self.location = ""
         self._states = list(states)
         self._pages = pages
 
@@ -60,6 +61,7 @@ class Client:
                 "StatementType": self.statement_type,
                 "Status": {"State": state} if isinstance(state, str) else state,
                 "Statistics": {"DataScannedInBytes": self.scanned},
+                "ResultConfiguration": {"OutputLocation": self.location},
             }
         }
 
@@ -213,3 +215,49 @@ def test_a_literal_is_one_token_whatever_it_holds(value: Value) -> None:
         assert text[1:-1].count("'") == 2 * value.count("'")
     else:
         assert text == str(value).lower()
+
+
+def csv_of(*lines: list[str | None]) -> bytes:
+    cells = [",".join("" if v is None else '"' + v.replace('"', '""') + '"' for v in line) for line in lines]
+    return "".join(f"{line}\n" for line in cells).encode()
+
+
+def test_many_rows_are_read_from_the_file_in_one_request() -> None:
+    rows: list[list[str | None]] = [["a", "b"], ['say "hi",\nthen', None], ["", "2"], ["é", "last"]]
+    client = Client("SUCCEEDED", pages=[rows[:2], [["never", "read"]]])
+    client.location = "s3://results/q-1.csv"
+    asked = []
+
+    def fetch(url: str) -> bytes:
+        asked.append(url)
+        return csv_of(*rows)
+
+    answer = athena(client, Time(), fetch=fetch).run("SELECT 1")
+    assert asked == ["s3://results/q-1.csv"]
+    assert [list(row.values()) for row in answer.rows] == rows[1:]
+
+
+@pytest.mark.parametrize("location", ["", "s3://results/managed"])
+def test_without_a_file_the_pages_are_read(location: str) -> None:
+    client = Client("SUCCEEDED", pages=[[["a"], ["1"]], [["2"]]])
+    client.location = location
+    answer = athena(client, Time(), fetch=lambda url: pytest.fail("there is no file")).run("SELECT 1")
+    assert [row["a"] for row in answer.rows] == ["1", "2"]
+
+
+def test_where_the_file_may_not_be_read_the_pages_are() -> None:
+    client = Client("SUCCEEDED", pages=[[["a"], ["1"]], [["2"]]])
+    client.location = "s3://results/q-1.csv"
+
+    def refuse(url: str) -> bytes:
+        raise AwsError("S3 refused GetObject")
+
+    answer = athena(client, Time(), fetch=refuse).run("SELECT 1")
+    assert [row["a"] for row in answer.rows] == ["1", "2"]
+
+
+def test_few_rows_take_no_request_for_the_file() -> None:
+    client = Client("SUCCEEDED", pages=[[["a"], ["1"]]])
+    client.location = "s3://results/q-1.csv"
+    answer = athena(client, Time(), fetch=lambda url: pytest.fail("one page is enough")).run("SELECT 1")
+    assert [row["a"] for row in answer.rows] == ["1"]

@@ -6,7 +6,7 @@ The SQL is read as Athena's and written as DuckDB's by sqlglot; what would mean 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,8 +20,9 @@ from shipit.sandbox.athena import projection
 from shipit.sandbox.athena.catalog import Catalog, Table
 from shipit.sandbox.athena.failures import QueryFailed
 from shipit.sandbox.athena.projection import Partition
-from shipit.sandbox.athena.reader import PATH, Columns, Reader
-from shipit.sandbox.athena.results import Column, Result, text, type_name
+from shipit.sandbox.athena.reader import PATH, Reader
+from shipit.sandbox.athena.results import Column, Result, Row, text, type_name
+from shipit.sandbox.athena.rows import LocalRows, Wanted, declared, insert
 from shipit.sandbox.athena.store import ObjectInfo, ObjectStore, split_url
 
 _DIALECT = "athena"
@@ -35,10 +36,10 @@ _OTHER_MEANING = (
     exp.TableSample,
 )
 _OTHER_CLOCK = (exp.CurrentTime, exp.Localtime, exp.Localtimestamp)
-_DUCKDB_TYPES = {"string": "varchar", "int": "integer"}
 #: Where a partition stands among the candidates: a name that no column can have.
 _PLACE = "$place"
-_LIMITS = {"memory_limit": "512MB", "threads": 2, "TimeZone": "UTC", "temp_directory": ""}
+#: Rows taken from DuckDB at once, and the texts remembered so as to hold equal ones once.
+_FETCHED, _SEEN = 10_000, 100_000
 
 
 class Cancelled(Exception):
@@ -93,11 +94,13 @@ class Engine:
         """Start with an empty catalog."""
         self.catalog = Catalog()
         self._reader = Reader(store)
+        self._rows = LocalRows(self._reader)
         self._now = now
 
     def close(self) -> None:
-        """Let the reading threads go."""
+        """Let the reading threads go, and what they read."""
         self._reader.close()
+        self._rows.close()
 
     def run(
         self, sql: str, parameters: Sequence[str], database: str, cancellation: Cancellation
@@ -119,16 +122,14 @@ class Engine:
         now = self._now().astimezone(UTC).replace(tzinfo=None)
         query = _at(query, now)
         _refuse_other_meanings(query)
-        with duckdb.connect(config={"autoload_known_extensions": False}) as connection:
-            for option, value in _LIMITS.items():
-                connection.execute(f"SET {option} = '{value}'")
-            connection.execute("SET enable_external_access = false")
+        with self._rows.connect() as connection:
             cancellation.guard(connection)
             try:
-                scanned = _Loader(self._reader, self.catalog, connection, cancellation, now).load(query, database)
+                loader = _Loader(self._reader, self._rows, self.catalog, connection, cancellation, now)
+                scanned = loader.load(query, database)
                 cursor = connection.execute(query.sql("duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE))
                 columns = _columns(query, cursor.description or [])
-                rows = tuple([text(value) for value in row] for row in cursor.fetchall())
+                rows = tuple(_as_text(cursor))
             except duckdb.InterruptException as error:
                 raise Cancelled from error
             except SqlglotError as error:
@@ -145,19 +146,21 @@ class _Loader:
     def __init__(
         self,
         reader: Reader,
+        rows: LocalRows,
         catalog: Catalog,
         connection: duckdb.DuckDBPyConnection,
         cancellation: Cancellation,
         now: datetime,
     ) -> None:
         self._reader = reader
+        self._rows = rows
         self._catalog = catalog
         self._connection = connection
         self._cancellation = cancellation
         self._now = now
 
     def load(self, query: exp.Expr, database: str) -> int:
-        """Load all tables, make the query name the copies, and return the bytes read."""
+        """Bring the rows of all tables here, make the query name their views, and return the bytes read."""
         shows_path = any(column.name == PATH for column in query.find_all(exp.Column))
         named = [
             (scope, source)
@@ -165,7 +168,7 @@ class _Loader:
             for source, _ in scope.selected_sources.values()
             if isinstance(source, exp.Table) and not isinstance(scope.sources.get(source.alias_or_name), Scope)
         ]
-        scanned = 0
+        wanted = []
         for number, (scope, reference) in enumerate(named):
             if not isinstance(reference.this, exp.Identifier):
                 raise QueryFailed("NOT_SUPPORTED", f"the sandbox has no table functions: {reference.sql(_DIALECT)}")
@@ -173,14 +176,14 @@ class _Loader:
             if shows_path and isinstance(select, exp.Select) and select.is_star:
                 raise QueryFailed("NOT_SUPPORTED", f'beside "{PATH}" the sandbox wants columns by name, not *')
             table = self._catalog.table(reference.db or database, reference.name)
-            columns, read = self._read(table, select, reference.alias_or_name)
-            scanned += read
-            copy = f"table_{number}"
-            self._fill(copy, table, columns, with_path=shows_path)
-            reference.replace(exp.to_table(copy, alias=reference.alias_or_name))
-        return scanned
+            view = f"view_{number}"
+            objects, bucket = self._objects(table, select, reference.alias_or_name)
+            wanted.append(Wanted(view=view, table=table, bucket=bucket, objects=objects, with_path=shows_path))
+            reference.replace(exp.to_table(view, alias=reference.alias_or_name))
+        self._rows.show(self._connection, wanted, self._cancellation.check)
+        return sum(item.size for one in wanted for item, _ in one.objects)
 
-    def _read(self, table: Table, select: exp.Expr, alias: str) -> tuple[Columns, int]:
+    def _objects(self, table: Table, select: exp.Expr, alias: str) -> tuple[list[tuple[ObjectInfo, Partition]], str]:
         conditions = _partition_conditions(table, select, alias)
         candidates = projection.partitions(table, _demanded(conditions), self._now)
         found: list[tuple[ObjectInfo, Partition]] = []
@@ -192,7 +195,7 @@ class _Loader:
             found += [(item, partition) for item in self._reader.list(bucket, prefix)]
         if len(buckets) > 1:
             raise QueryFailed("NOT_SUPPORTED", f"{table.name}: the sandbox reads a table from one bucket only")
-        return self._reader.columns(table, buckets.pop(), found, self._cancellation.check)
+        return found, buckets.pop()
 
     def _pruned(
         self, table: Table, candidates: list[Partition], conditions: Sequence[exp.Expr]
@@ -202,26 +205,24 @@ class _Loader:
             return candidates
         types = {**table.partitions, _PLACE: "int"}
         columns: dict[str, list[Any]] = {name: [c[name] for c in candidates] for name in table.partitions}
-        self._create("candidates", types)
-        self._insert("candidates", {**columns, _PLACE: list(range(len(candidates)))}, types)
+        self._connection.execute(f"CREATE TEMP TABLE candidates ({declared(types)})")
+        insert(self._connection, "candidates", types, {**columns, _PLACE: list(range(len(candidates)))})
         where = " AND ".join(f"({condition.sql('duckdb')})" for condition in conditions)
         kept = self._connection.execute(f'SELECT "{_PLACE}" FROM candidates WHERE {where} ORDER BY 1').fetchall()
         self._connection.execute("DROP TABLE candidates")
         return [candidates[place] for (place,) in kept]
 
-    def _fill(self, name: str, table: Table, columns: Columns, *, with_path: bool) -> None:
-        types = {**table.columns, **table.partitions, **({PATH: "string"} if with_path else {})}
-        self._create(name, types)
-        self._insert(name, columns, types)
 
-    def _create(self, name: str, types: Mapping[str, str]) -> None:
-        declared = ", ".join(f'"{column}" {_DUCKDB_TYPES.get(kind, kind)}' for column, kind in types.items())
-        self._connection.execute(f"CREATE TABLE {name} ({declared})")
-
-    def _insert(self, name: str, columns: Columns, types: Mapping[str, str]) -> None:
-        # One list per column: a hundred times as fast as a statement per row.
-        lists = ", ".join(f"unnest(?::{_DUCKDB_TYPES.get(kind, kind)}[])" for kind in types.values())
-        self._connection.execute(f"INSERT INTO {name} SELECT {lists}", [columns[column] for column in types])
+def _as_text(cursor: duckdb.DuckDBPyConnection) -> Iterator[Row]:
+    """Yield the rows as text; what many rows say is held once."""
+    plain = [str(column[1]) == "VARCHAR" for column in cursor.description or []]
+    seen: dict[str | None, str | None] = {}
+    while rows := cursor.fetchmany(_FETCHED):
+        for row in rows:
+            texts = row if all(plain) else [text(value) for value in row]
+            yield tuple([seen.setdefault(value, value) for value in texts])
+        if len(seen) > _SEEN:
+            seen.clear()
 
 
 def _bind(sql: str, parameters: Sequence[str]) -> str:

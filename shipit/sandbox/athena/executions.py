@@ -21,8 +21,8 @@ from shipit.sandbox.athena.store import NoSuchObject, ObjectStore, split_url
 log = logging.getLogger(__name__)
 
 _WORKERS = 2
-#: Executions remembered with their results; the oldest that have ended are forgotten first.
-_REMEMBERED = 200
+#: Executions remembered with their results, and the rows of all of them: the oldest that have ended go first.
+_REMEMBERED, _REMEMBERED_ROWS = 200, 50_000
 
 
 class State(StrEnum):
@@ -167,7 +167,9 @@ class Executions:
             return True
 
     def _forget_the_oldest(self) -> None:
-        excess = len(self._known) - _REMEMBERED
-        for old in [e.id for e in self._known.values() if e.state.ended][: max(excess, 0)]:
-            del self._known[old], self._cancellations[old]
+        rows = {e.id: len(e.result.rows) if e.result else 0 for e in self._known.values()}
+        for old in [e.id for e in self._known.values() if e.state.ended]:
+            if len(self._known) <= _REMEMBERED and sum(rows.values()) <= _REMEMBERED_ROWS:
+                break
+            del self._known[old], self._cancellations[old], rows[old]
         self._tokens = {token: known for token, known in self._tokens.items() if known in self._known}

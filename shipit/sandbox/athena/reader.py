@@ -9,35 +9,31 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import threading
 import zlib
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from shipit.sandbox.athena.catalog import Table
 from shipit.sandbox.athena.failures import QueryFailed
-from shipit.sandbox.athena.projection import Partition
 from shipit.sandbox.athena.store import NoSuchObject, ObjectInfo, ObjectStore
 
 #: The pseudo-column with the s3:// URL of the row's object.
 PATH = "$path"
 #: Objects whose bytes are in hand at once.
-_BATCH = 256
+_BATCH = 64
 _INTEGER_BITS = {"tinyint": 8, "smallint": 16, "int": 32, "bigint": 64}
 
 Columns = Mapping[str, list[Any]]
 
 
 class Reader:
-    """Read objects by a few threads, and keep what was read by etag up to a number of bytes."""
+    """Read objects by a few threads."""
 
-    def __init__(self, store: ObjectStore, *, threads: int = 8, keep: int = 64 * 2**20) -> None:
-        """Read from `store`; `keep` bounds the bytes kept."""
+    def __init__(self, store: ObjectStore, *, threads: int = 8) -> None:
+        """Read from `store`."""
         self._store = store
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sandbox-athena-read")
-        self._kept = _Kept(keep)
 
     def close(self) -> None:
         """Let the threads go."""
@@ -51,44 +47,19 @@ class Reader:
         except NoSuchObject as error:
             raise QueryFailed("HIVE_METASTORE_ERROR", f"The specified bucket does not exist: {bucket}") from error
 
-    def columns(
-        self,
-        table: Table,
-        bucket: str,
-        objects: Sequence[tuple[ObjectInfo, Partition]],
-        check: Callable[[], None],
-    ) -> tuple[Columns, int]:
-        """Return the rows of the objects by column, and the bytes read; raises QueryFailed for a wrong line.
+    def rows(
+        self, table: Table, bucket: str, objects: Sequence[ObjectInfo], check: Callable[[], None]
+    ) -> Iterator[Columns]:
+        """Yield the rows of each object by column, in order; raises QueryFailed for a wrong line.
 
         `check` is called between batches, and may raise to end the reading.
         """
-        columns: dict[str, list[Any]] = {name: [] for name in (*table.columns, *table.partitions, PATH)}
-        scanned = 0
-        for item, partition, body in self._bodies(bucket, objects, check):
-            url = f"s3://{bucket}/{item.key}"
-            scanned += item.size
-            # Lines end as TextInputFormat has it; str.splitlines would also cut at U+2028 and others.
-            for number, line in enumerate(body.splitlines(), start=1):
-                row = _row(line, f"{url} line {number}")
-                for name, kind in table.columns.items():
-                    columns[name].append(_checked(row.get(name), kind, name, url, number))
-                for name, value in partition.items():
-                    columns[name].append(value)
-                columns[PATH].append(url)
-        return columns, scanned
-
-    def _bodies(
-        self, bucket: str, objects: Sequence[tuple[ObjectInfo, Partition]], check: Callable[[], None]
-    ) -> Iterator[tuple[ObjectInfo, Partition, bytes]]:
-        """Yield each object with its bytes, in order; the threads are troubled only for those not kept."""
         for start in range(0, len(objects), _BATCH):
             check()
             batch = objects[start : start + _BATCH]
-            bodies = [self._kept.get((bucket, item.key, item.etag)) for item, _ in batch]
-            missing = [item for (item, _), body in zip(batch, bodies, strict=True) if body is None]
-            fetched = self._pool.map(lambda item: self._fetch(bucket, item), missing)
-            for (item, partition), body in zip(batch, bodies, strict=True):
-                yield item, partition, next(fetched) if body is None else body
+            for item, body in zip(batch, self._pool.map(lambda item: self._fetch(bucket, item), batch), strict=True):
+                url = f"s3://{bucket}/{item.key}"
+                yield _columns(table, _plain(body, url) if item.key.endswith(".gz") else body, url)
 
     def _fetch(self, bucket: str, item: ObjectInfo) -> bytes:
         url = f"s3://{bucket}/{item.key}"
@@ -100,61 +71,52 @@ class Reader:
             raise QueryFailed(
                 "HIVE_FILESYSTEM_ERROR", f"Incorrect fileSize {item.size} for file {url}", retryable=True
             )
-        if item.key.endswith(".gz"):
-            try:
-                body = gzip.decompress(body)
-            except (OSError, EOFError, zlib.error) as error:
-                raise QueryFailed("HIVE_CURSOR_ERROR", f"{url} is not gzip: {error}") from error
-        self._kept.put((bucket, item.key, item.etag), body)
         return body
 
 
-class _Kept:
-    """Keep the bodies used last, up to a number of bytes; for several threads."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._size = 0
-        self._bodies: OrderedDict[tuple[str, str, str], bytes] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, identity: tuple[str, str, str]) -> bytes | None:
-        with self._lock:
-            if identity not in self._bodies:
-                return None
-            self._bodies.move_to_end(identity)
-            return self._bodies[identity]
-
-    def put(self, identity: tuple[str, str, str], body: bytes) -> None:
-        with self._lock:
-            self._size += len(body) - len(self._bodies.pop(identity, b""))
-            self._bodies[identity] = body
-            while self._size > self._limit:
-                _, oldest = self._bodies.popitem(last=False)
-                self._size -= len(oldest)
-
-
-def _row(line: bytes, where: str) -> dict[str, Any]:
+def _plain(body: bytes, url: str) -> bytes:
     try:
-        row = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
+        return gzip.decompress(body)
+    except (OSError, EOFError, zlib.error) as error:
+        raise QueryFailed("HIVE_CURSOR_ERROR", f"{url} is not gzip: {error}") from error
+
+
+def _columns(table: Table, body: bytes, url: str) -> Columns:
+    columns: dict[str, list[Any]] = {name: [] for name in table.columns}
+    takers = [
+        (name, kind, column.append)
+        for (name, kind), column in zip(table.columns.items(), columns.values(), strict=True)
+    ]
+    # Lines end as TextInputFormat has it; str.splitlines would also cut at U+2028 and others.
+    for number, line in enumerate(body.splitlines(), start=1):
+        row = _row(line, url, number)
+        for name, kind, take in takers:
+            value = row.get(name)
+            if value is not None and not _fits(value, kind):
+                raise QueryFailed(
+                    "HIVE_BAD_DATA",
+                    f"Error parsing field value for column {name}: {value!r:.80} is no {kind}, {url} line {number}",
+                )
+            take(value)
+    return columns
+
+
+def _row(line: bytes, url: str, number: int) -> dict[str, Any]:
+    try:
+        row = _DECODER.decode(line.decode("utf-8"))
     except ValueError as error:
-        raise QueryFailed("HIVE_CURSOR_ERROR", f"Row is not a valid JSON Object - {error} in {where}") from error
+        reason = f"Row is not a valid JSON Object - {error} in {url} line {number}"
+        raise QueryFailed("HIVE_CURSOR_ERROR", reason) from error
     if not isinstance(row, dict):
-        raise QueryFailed("HIVE_CURSOR_ERROR", f"Row is not a valid JSON Object - in {where}")
-    return {name.lower(): value for name, value in row.items()}
+        raise QueryFailed("HIVE_CURSOR_ERROR", f"Row is not a valid JSON Object - in {url} line {number}")
+    return row if all(map(str.islower, row)) else {name.lower(): value for name, value in row.items()}
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _checked(value: Any, kind: str, name: str, url: str, number: int) -> Any:
-    if value is None or _fits(value, kind):
-        return value
-    raise QueryFailed(
-        "HIVE_BAD_DATA",
-        f"Error parsing field value for column {name}: {value!r:.80} is no {kind}, {url} line {number}",
-    )
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _fits(value: Any, kind: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
+from itertools import chain
 from typing import Any
 
 #: DuckDB's types and Athena's; those with parameters, DECIMAL(2,1) or VARCHAR[], are matched by their beginning.
@@ -44,8 +46,11 @@ class Result:
         """Return the file that Athena leaves at the output location: all quoted, NULL an empty field."""
         if not self.columns:
             return b""
-        lines = [[column.name for column in self.columns], *self.rows]
-        return "".join(f"{','.join(map(_quoted, line))}\n" for line in lines).encode()
+        # Line by line: as one text, a large answer would be held three times over.
+        file = BytesIO()
+        for line in chain([[column.name for column in self.columns]], self.rows):
+            file.write(f"{','.join(map(_quoted, line))}\n".encode())
+        return file.getvalue()
 
 
 def type_name(duckdb: str) -> str:
