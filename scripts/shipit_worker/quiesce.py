@@ -19,7 +19,7 @@ from typing import Any, Callable, Optional
 
 import kombu
 from celery import bootsteps
-from celery.signals import worker_init
+from celery.signals import worker_init, worker_shutting_down
 
 from shipit_worker import ready
 from shipit_worker.plugin import guarded, log, on
@@ -51,11 +51,14 @@ class Wanted:
         """Note a signal. The pool's children inherit this handler: to them it means nothing."""
         if os.getpid() == self.process:
             self.stopped = number == STOP
-            # A pipe that is full wakes the loop too.
-            with contextlib.suppress(BlockingIOError):
-                os.write(self._writing, b"\0")
+            self.knock()
             if self.wake:
                 self.wake()
+
+    def knock(self) -> None:
+        """Wake the loop through the pipe; a pipe that is full wakes it too."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._writing, b"\0")
 
     def drain(self) -> None:
         """Take out of the pipe what is in it."""
@@ -76,8 +79,15 @@ def _install(sender: Any = None, **_: Any) -> None:
         signal.signal(number, wanted.handle)
     if sender.app.connection_for_read().transport.driver_type == "sqs" and kombu.VERSION < (5, 7):
         log.warning("shipit_worker: kombu %s keeps late messages until their visibility timeout: use 5.7", kombu.__version__)
-    sender.app.steps["consumer"].add(Quiesce)
     Quiesce.wanted = wanted
+    sender.app.steps["consumer"].add(Quiesce)
+    on(worker_shutting_down, _hurry)
+
+
+def _hurry(**_: Any) -> None:
+    # Without polls nothing wakes the loop for seconds, and it would see only then that it has been told to end.
+    if Quiesce.wanted.stopped:
+        Quiesce.wanted.knock()
 
 
 def _ours(number: signal.Signals) -> bool:
