@@ -9,17 +9,18 @@
     SIGQUIT   end the tasks and give their messages back, for up to --cold seconds
     the rest  is the service manager's: SIGKILL is not sent
 
-Each stage ends at once when the process does. Its last line is JSON, {"how": "warm", "seconds": 3.6}: `warm`, `cold`,
-`gone` where there was nothing to end, `alive` where it lives on; that exits 1, all else 0. Run twice at the same time,
-each keeps to its own deadlines, and SIGQUIT is sent by one of them.
+Each stage ends at once when the process does. Its last line is JSON, {"how": "warm", "seconds": 3.6}: `warm`,
+`cold`, `gone` where there was nothing to end, `alive` where it lives on; that exits 1, all else 0. Run twice at the
+same time, each keeps to its own deadlines, and SIGQUIT is sent by one of them.
 
-A flag goes before the environment (SHIPIT_DRAIN_WAIT, SHIPIT_DRAIN_GRACE, SHIPIT_DRAIN_COLD), that before defaults.env
-beside this file. Standard library alone, Python 3.9 and later. To be the unit's ExecStop=, and the watcher's helper.
+A flag goes before the environment (SHIPIT_DRAIN_WAIT, SHIPIT_DRAIN_GRACE, SHIPIT_DRAIN_COLD), that before
+defaults.env beside this file. Standard library alone, Python 3.9 and later. Made to be the unit's ExecStop=.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import json
 import os
@@ -29,7 +30,6 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Optional, Union
 
 #: Seconds. The wait is kombu's own wait_time_seconds, 10, and a little: an application with a shorter one sets less.
 BUILT_IN = {"WAIT": 11.5, "GRACE": 60.0, "COLD": 20.0}
@@ -79,10 +79,7 @@ class ByNumber:
         return True
 
 
-Process = Union[ByDescriptor, ByNumber]
-
-
-def began(pid: int) -> Optional[str]:
+def began(pid: int) -> str | None:
     """Return when the process was started, in ticks since boot (proc(5)); None if it is gone, or a zombie."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
@@ -93,7 +90,7 @@ def began(pid: int) -> Optional[str]:
     return None if fields[0] in "ZX" else fields[19]
 
 
-def opened(pid: int) -> Process:
+def opened(pid: int) -> ByDescriptor | ByNumber:
     """Return the process. Raises ProcessLookupError where there is none."""
     try:
         return ByDescriptor(pid)
@@ -155,10 +152,8 @@ def default(name: str) -> float:
     """Return SHIPIT_DRAIN_<name> of the environment, else of defaults.env beside this file, else what is built in."""
     key = f"SHIPIT_DRAIN_{name}"
     rows = [f"{key}={os.environ.get(key, '')}"]
-    try:
+    with contextlib.suppress(OSError):
         rows += Path(__file__).with_name("defaults.env").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        pass
     for row in rows:
         found, _, value = row.partition("=")
         try:
@@ -169,7 +164,7 @@ def default(name: str) -> float:
     return BUILT_IN[name]
 
 
-def main(words: Optional[list[str]] = None) -> int:
+def main(words: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(description="Stop one Celery worker without losing or stranding a message.")
     # systemd leaves out $MAINPID where the main process has ended already.

@@ -64,10 +64,14 @@ class Clients:
 
     def _assume(self) -> tuple[tuple[str, str, str], float]:
         """Return keys of the role that the queues are reached by, and until when to use them (seconds since 1970)."""
-        answer = boto3.Session().client("sts", config=QUICK).assume_role(
-            RoleArn=self._options["sts_role_arn"],
-            RoleSessionName="Celery",
-            DurationSeconds=self._options.get("sts_token_timeout", 900),
-        )["Credentials"]
+        answer = (
+            boto3.Session()
+            .client("sts", config=QUICK)
+            .assume_role(
+                RoleArn=self._options["sts_role_arn"],
+                RoleSessionName="Celery",
+                DurationSeconds=self._options.get("sts_token_timeout", 900),
+            )["Credentials"]
+        )
         keys = answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"]
         return keys, answer["Expiration"].timestamp() - 60

@@ -1,8 +1,8 @@
 """Keep the messages that this worker holds invisible to others, for as long as it holds them.
 
-A visibility timeout is a guess of the longest task: too short, and a second worker runs the task as well; too long, and
-what a killed worker held waits for it. A thread extends instead, so that the timeout need only outlast a few missed
-extensions: SHIPIT_VISIBILITY seconds (120; 0 switches the keeper off), renewed after a third of that.
+A visibility timeout is a guess of the longest task: too short, and a second worker runs the task as well; too long,
+and what a killed worker held waits for it. A thread extends instead, so that the timeout need only outlast a few
+missed extensions: SHIPIT_VISIBILITY seconds (120; 0 switches the keeper off), renewed after a third of that.
 
 It goes on during a warm shutdown, ends for a message once it is acknowledged or rejected, and for all when the worker
 gives its messages back. A task without a time limit is not kept, since one that hangs would be kept for ever; nor is
@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from typing import Any, Optional
+from typing import Any
 
 from celery import bootsteps
 from celery.signals import task_received, worker_init
@@ -49,19 +49,19 @@ class Held:
         self.queue: str = info["sqs_queue"]
         self.handle: str = info["sqs_message"]["ReceiptHandle"]
         self.received = time.monotonic()
-        self.due: Optional[float] = None
+        self.due: float | None = None
         self.done = False
 
 
 class Keeper:
     """Extend what is held, queue by queue, ten messages a call; `clients` gives the SQS client of a queue's URL."""
 
-    def __init__(self, clients: Any, seconds: float, time_limit: Optional[float] = None) -> None:
+    def __init__(self, clients: Any, seconds: float, time_limit: float | None = None) -> None:
         self.clients = clients
         self.seconds = max(1, int(seconds))
         self.time_limit = time_limit
         self.tick = min(1.0, self.seconds / 6)
-        self._held: "weakref.WeakKeyDictionary[Any, Held]" = weakref.WeakKeyDictionary()
+        self._held: weakref.WeakKeyDictionary[Any, Held] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._calling = threading.Lock()
@@ -124,7 +124,9 @@ class Keeper:
             )
             return False
         if request.time_start and time.time() - request.time_start > limit + LENIENCE:
-            self._warn("", "%s[%s] is past its time limit of %g s: not kept any longer", request.name, request.id, limit)
+            self._warn(
+                "", "%s[%s] is past its time limit of %g s: not kept any longer", request.name, request.id, limit
+            )
             return False
         if now - one.received >= LONGEST:
             self._warn("", "%s[%s] is held for 12 hours: SQS lets nobody keep it longer", request.name, request.id)
@@ -205,7 +207,7 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def __init__(self, c: Any, **kwargs: Any) -> None:
         super().__init__(c, **kwargs)
-        self.keeper: Optional[Keeper] = None
+        self.keeper: Keeper | None = None
 
     @guarded
     def start(self, c: Any) -> None:
@@ -226,4 +228,3 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
         """End before the channel closes, which makes visible again what was not acknowledged."""
         if self.keeper:
             self.keeper.stop()
-

@@ -16,7 +16,7 @@ import os
 import time
 import weakref
 from datetime import datetime, timezone
-from typing import Any, Optional
+from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.signals import before_task_publish, task_failure, task_postrun, task_prerun, task_received, task_revoked
@@ -27,7 +27,7 @@ from shipit_worker.plugin import on, sqs_info
 SENT = "shipit_sent"
 UNITS = {"task_runtime": "Seconds", "task_wait": "Seconds", "receive_count": "Count", "tasks": "Count"}
 #: Requests of the main process by the task's id, for what ends without a process of the pool.
-_received: "weakref.WeakValueDictionary[str, Any]" = weakref.WeakValueDictionary()
+_received: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 
 
 def connect() -> None:
@@ -46,9 +46,9 @@ def line(
     task_id: str,
     queue: str,
     state: str,
-    runtime: Optional[float] = None,
-    wait: Optional[float] = None,
-    receive_count: Optional[int] = None,
+    runtime: float | None = None,
+    wait: float | None = None,
+    receive_count: int | None = None,
     now: float,
 ) -> str:
     """Return the line of one task: seconds, and `now` in seconds since 1970. What is not known is left out."""
@@ -102,7 +102,7 @@ def _started(task: Any = None, **_: Any) -> None:
     task.request.shipit_started = time.time(), time.monotonic()
 
 
-def _ended(task: Any = None, task_id: str = "", state: Optional[str] = None, **_: Any) -> None:
+def _ended(task: Any = None, task_id: str = "", state: str | None = None, **_: Any) -> None:
     request = task.request
     started = getattr(request, "shipit_started", None)
     # Without a state the process is on its way out, and the main process tells what became of the task. Called
@@ -165,8 +165,8 @@ def _tell(
     task_id: str,
     info: dict[str, Any],
     state: str,
-    started: Optional[float],
-    runtime: Optional[float],
+    started: float | None,
+    runtime: float | None,
 ) -> None:
     attributes = (info.get("sqs_message") or {}).get("Attributes") or {}
     count = attributes.get("ApproximateReceiveCount")
@@ -185,8 +185,8 @@ def _tell(
     os.write(1, text.encode())
 
 
-def _waited(headers: dict[str, Any], attributes: dict[str, Any], started: Optional[float]) -> Optional[float]:
-    """Return the seconds from when the task could start to when it did: SQS's word for the time, else the sender's."""
+def _waited(headers: dict[str, Any], attributes: dict[str, Any], started: float | None) -> float | None:
+    """Return the seconds from when the task could start to when it did, by SQS's clock or else the sender's."""
     sent = float(attributes["SentTimestamp"]) / 1000 if "SentTimestamp" in attributes else headers.get(SENT)
     if sent is None or started is None:
         return None

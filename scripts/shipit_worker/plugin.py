@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
-from typing import Any, Callable, Optional
+from collections.abc import Callable
+from typing import Any
 
 from celery.signals import Signal
-from celery.utils.log import get_logger
 
-log = get_logger("shipit_worker")
+#: Not one of Celery's loggers: they say nothing before a worker has set up its logging.
+log = logging.getLogger("shipit_worker")
 
 OFF = {"0", "off", "no", "false"}
 
@@ -20,7 +22,7 @@ def switched_on(name: str) -> bool:
 
 
 def number(name: str, default: float) -> float:
-    """Return the number in SHIPIT_<name>; the default where there is none, and with one line where it is no number."""
+    """Return the number in SHIPIT_<name>, or the default; where it is no number, say so."""
     text = os.environ.get(f"SHIPIT_{name}", "").strip()
     try:
         return float(text) if text else default
@@ -50,7 +52,7 @@ def on(signal: Signal, handler: Callable[..., Any]) -> None:
     signal.connect(guarded(handler), weak=False, dispatch_uid=uid)
 
 
-def sqs_info(message: Any) -> Optional[dict[str, Any]]:
+def sqs_info(message: Any) -> dict[str, Any] | None:
     """Return what SQS said of a message that kombu delivered (`sqs_message`, `sqs_queue`); None on other brokers."""
     found = getattr(message, "delivery_info", None) or {}
     return found if "sqs_message" in found and "sqs_queue" in found else None

@@ -14,8 +14,9 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Callable, Optional
+from typing import Any
 
 import kombu
 from celery import bootsteps
@@ -42,7 +43,7 @@ class Wanted:
         self.stopped = False
         self.process = os.getpid()
         #: How to wake a loop that has no hub, and so no pipe: set by the consumer. It only appends to a deque.
-        self.wake: Optional[Callable[[], object]] = None
+        self.wake: Callable[[], object] | None = None
         self.reading, self._writing = os.pipe()
         for end in (self.reading, self._writing):
             os.set_blocking(end, False)
@@ -77,8 +78,8 @@ def _install(sender: Any = None, **_: Any) -> None:
             log.warning("shipit_worker: %s has a handler of the application's: left as it is", number.name)
             continue
         signal.signal(number, wanted.handle)
-    if sender.app.connection_for_read().transport.driver_type == "sqs" and kombu.VERSION < (5, 7):
-        log.warning("shipit_worker: kombu %s keeps late messages until their visibility timeout: use 5.7", kombu.__version__)
+    if kombu.VERSION < (5, 7) and sender.app.connection_for_read().transport.driver_type == "sqs":
+        log.warning("shipit_worker: kombu %s does not give late messages back: use 5.7", kombu.__version__)
     Quiesce.wanted = wanted
     sender.app.steps["consumer"].add(Quiesce)
     on(worker_shutting_down, _hurry)
@@ -143,7 +144,7 @@ class Quiesce(bootsteps.StartStopStep):  # type: ignore[misc]
 
     @staticmethod
     def _late(c: Any) -> float:
-        """Return how long a poll may still be out, in seconds: resumed before, a queue would be polled twice for ever."""
+        """Return for how many seconds a poll may be out: resumed before, a queue would be polled twice for ever."""
         if c.hub and c.connection.transport.driver_type == "sqs":
             return float(c.connection.default_channel.wait_time_seconds) + 1
         return 0.0
