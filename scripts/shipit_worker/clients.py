@@ -31,9 +31,11 @@ class Clients:
 
         Raises what boto3 does where there are no credentials, or the role cannot be assumed.
         """
-        queue = next((q for q in self._options.get("predefined_queues", {}).values() if q.get("url") == url), {})
+        queue: dict[str, Any] = next(
+            (q for q in self._options.get("predefined_queues", {}).values() if q.get("url") == url), {}
+        )
         region = queue.get("region") or self._options.get("region") or boto3.Session().region_name or DEFAULT_REGION
-        keys = (
+        keys: tuple[Any, ...] = (
             queue.get("access_key_id", self._broker.userid),
             queue.get("secret_access_key", self._broker.password),
             None,

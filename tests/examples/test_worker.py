@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import stat
+import subprocess
+import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -46,3 +49,15 @@ def test_no_stop_script_of_an_installed_build_can_block_the_next_one() -> None:
 def test_the_unit_is_named_for_the_application() -> None:
     application = load("sandbox", start=PROJECT).application
     assert (PROJECT / f"examples/worker/systemd/{application}@.service").is_file()
+
+
+def test_the_application_has_the_plugins_and_what_they_need() -> None:
+    code = (
+        "import sys, worker.app as it; c = it.app.conf\n"
+        "print('shipit_worker' in sys.modules, c.task_acks_late, c.task_reject_on_worker_lost, c.task_time_limit,"
+        " c.worker_prefetch_multiplier, len(c.broker_transport_options['predefined_queues']))\n"
+    )
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SHIPIT_", "BROKER"))}
+    env = {**kept, "PYTHONPATH": f"{PROJECT / 'scripts'}:{PROJECT / 'examples/worker'}"}
+    ran = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert ran.stdout == "True True True 600 1 50\n"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from urllib.parse import urlsplit
 
+# Switches the plugins on: docs/worker.md of shipit. On an instance it comes with the bundle, in scripts/.
+import shipit_worker  # noqa: F401
 from celery import Celery
 
-from worker import readiness
 from worker.queues import QUEUES, ROUTES, url_of
 
 
@@ -25,6 +26,7 @@ app.conf.update(
     # twice: they must be idempotent, and their queues need a dead-letter queue for one that always kills its process.
     task_acks_late=True,
     task_reject_on_worker_lost=True,
+    # Without one the keeper would keep the message of a task that hangs.
     task_time_limit=600,
     # Spot instances go away: hold no more messages than there are processes to work on them.
     worker_prefetch_multiplier=1,
@@ -33,11 +35,9 @@ app.conf.update(
 if app.conf.broker_url.startswith("sqs"):
     app.conf.broker_transport_options = {
         "region": os.environ.get("AWS_REGION", "us-east-1"),
-        # Short: on SIGTERM, what a long poll still brings in is stranded until its visibility timeout.
+        # Short: a drain begins with waiting for the polls that are out, SHIPIT_DRAIN_WAIT seconds: this and 1.5.
         "wait_time_seconds": 2,
         "polling_interval": 0.1,
         # Known by URL, so that the role needs no right to list or create queues.
         "predefined_queues": {name: {"url": url_of(name)} for name in QUEUES},
     }
-
-readiness.connect()
