@@ -9,7 +9,7 @@ from pathlib import Path
 from signal import SIGTERM, SIGTTIN, SIGUSR2
 
 import pytest
-from celery_workers import Queue, Worker, drain, noted, said
+from celery_workers import Broker, Queue, Worker, drain, noted, said
 from daemons import eventually
 
 Start = Callable[..., Worker]
@@ -123,6 +123,21 @@ def test_a_task_that_outlasts_the_grace_goes_back_and_is_run_elsewhere(
     start(queue)
     eventually(lambda: noted(tmp_path)["start 1"] == 2)
     assert not noted(tmp_path)["end 1"]
+
+
+def test_what_waits_for_its_time_goes_back_at_once_and_is_kept_until_then(
+    sqs: Broker, start: Start, tmp_path: Path
+) -> None:
+    queue = sqs.queue(visibility=2)
+    worker = start(queue, SHIPIT_VISIBILITY="600").ready()
+    queue.send("work", 1, countdown=300)
+    worker.until("received")
+    # Past the queue's own timeout it would be received again.
+    threading.Event().wait(3)
+    assert (queue.count(), worker.log.count("received")) == (0, 1)
+    assert said(drain(worker, "--wait", "2.5", "--grace", "30"))["how"] == "warm"
+    eventually(lambda: queue.count() == 1)
+    assert not noted(tmp_path)
 
 
 def test_a_worker_without_the_plugin_is_asked_to_end_and_not_killed(
