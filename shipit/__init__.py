@@ -5,6 +5,7 @@ A command is a flow over a few stages. Each stage is one module with one job, an
     settings    shipit.toml -> Settings                           reads files
     build       the commit -> a bundle with a version             shell, disk
                 (version, appspec, bundle; hosts: the same on a remote machine)
+    lint        what would lose, double or strand tasks    pure, but for reading the files
     publish     the bundle -> an immutable object in S3           writes S3
     lock        one rollout per environment at a time             writes S3, by conditions; a thread renews it
     order       which of two builds is newer                      pure; git answers for their ancestry

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from shipit.models import Build, Cluster, Judged, Overview, Phase, RolloutPlan, Verification
+from shipit.models import Build, Cluster, Finding, Judged, Overview, Phase, RolloutPlan, Verification
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +194,16 @@ class Verified:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Linted:
+    """Report what is wrong with the project's files and queues: so many were looked at, so many findings ignored."""
+
+    findings: tuple[Finding, ...]
+    files: int
+    queues: int = 0
+    ignored: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notice:
     """Tell the user one line that fits nowhere else."""
 
@@ -220,6 +230,7 @@ Event = (
     | Tick
     | RolloutFinished
     | Verified
+    | Linted
     | Notice
 )
 

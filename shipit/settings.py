@@ -157,6 +157,12 @@ class NotifySettings(_Table):
     command: str = ""
 
 
+class LintSettings(_Table):
+    """Say which rules of `inv lint` do not count for this project, by name."""
+
+    ignore: tuple[str, ...] = ()
+
+
 class SandboxSettings(_Table):
     """Shape the embedded sandbox: fleet, loopback port, idle shutdown, clock factor, what workers run."""
 
@@ -193,6 +199,7 @@ class Settings(_Table):
     reports: ReportSettings = ReportSettings()
     rollout: RolloutSettings = RolloutSettings()
     notify: NotifySettings = NotifySettings()
+    lint: LintSettings = LintSettings()
     sandbox: SandboxSettings | None = None
 
 
@@ -287,6 +294,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "reports": ReportSettings,
     "rollout": RolloutSettings,
     "notify": NotifySettings,
+    "lint": LintSettings,
     "sandbox": SandboxSettings,
 }
 

@@ -58,6 +58,18 @@ def build(tool: Tool, on: str = "") -> None:
     tool.build(on)
 
 
+@command(
+    live="ask SQS for the fleet's queues too",
+    all="show also what cannot be known from the files",
+    strict="fail for warnings too",
+)
+def lint(tool: Tool, live: bool = False, all: bool = False, strict: bool = False) -> None:
+    """Find what would lose, double or strand tasks: Celery's settings, units, hooks, queues."""
+    from shipit.flows.lint import lint as flow
+
+    flow(tool, live=live, notes=all, strict=strict)
+
+
 @command()
 def publish(tool: Tool) -> None:
     """Upload the bundle of HEAD to S3; the same build again uploads nothing."""
@@ -311,6 +323,7 @@ def fault(tool: Tool, name: str = "", between: bool = False, **flags: str) -> No
 
 namespace = Collection(
     version,
+    lint,
     build,
     publish,
     plan,

@@ -17,7 +17,8 @@ VOCABULARY = {"errors", "models", "events", "settings", "version", "wording", "i
 VERBS: dict[str, set[str]] = {
     "appspec": set(),
     "bundle": set(),
-    "build": {"bundle", "appspec"},
+    "lint": {"appspec"},
+    "build": {"bundle", "appspec", "lint"},
     "hosts": {"build"},
     "publish": set(),
     "plan": set(),

@@ -10,6 +10,7 @@ import pytest
 
 from shipit.settings import (
     BuildSettings,
+    LintSettings,
     NotifySettings,
     ReportSettings,
     RolloutSettings,
@@ -21,7 +22,13 @@ from shipit.tasks import namespace
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"])
 SCRIPTS = [ROOT / "examples/ci/deploy.sh", ROOT / ".github/workflows/deploy.yml"]
-TABLES = {"build": BuildSettings, "reports": ReportSettings, "rollout": RolloutSettings, "notify": NotifySettings}
+TABLES = {
+    "build": BuildSettings,
+    "reports": ReportSettings,
+    "rollout": RolloutSettings,
+    "notify": NotifySettings,
+    "lint": LintSettings,
+}
 #: Flags of other programs that stand alone in the text.
 FOREIGN = {"--memory"}
 

@@ -8,8 +8,8 @@ make.py        the verb: all of it in order
 """
 
 from shipit.build.git import Git
-from shipit.build.make import build, name_build, read_facts
+from shipit.build.make import build, name_build, read_facts, survey
 from shipit.build.shell import Shell
 from shipit.build.workspace import LocalWorkspace, Workspace
 
-__all__ = ["Git", "LocalWorkspace", "Shell", "Workspace", "build", "name_build", "read_facts"]
+__all__ = ["Git", "LocalWorkspace", "Shell", "Workspace", "build", "name_build", "read_facts", "survey"]

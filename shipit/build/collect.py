@@ -34,13 +34,16 @@ class Collected:
     pointers: tuple[str, ...] = ()
 
 
-def collect(git: Git, workspace: Workspace, settings: BuildSettings, *, dirty: bool) -> Collected:
+def collect(
+    git: Git, workspace: Workspace, settings: BuildSettings, *, dirty: bool, unbuilt: bool = False
+) -> Collected:
     """Choose by the settings among what git tracks and what the build commands made, and bring it here.
 
     A file of the project's own wins over the standard appspec.yml and scripts. `dirty` tells that tracked files may
-    be missing. Raises UsageError for settings that fit nothing, PreflightError for what cannot be in a bundle.
+    be missing, `unbuilt` that the build commands may not have made the outputs yet. Raises UsageError for settings
+    that fit nothing, PreflightError for what cannot be in a bundle.
     """
-    chosen = _Choice(git, settings)
+    chosen = _Choice(git, settings, unbuilt=unbuilt)
     base = workspace.bring(sorted(set(chosen.sources.values())))
     entries = []
     for name, source in chosen.sources.items():
@@ -57,8 +60,9 @@ def collect(git: Git, workspace: Workspace, settings: BuildSettings, *, dirty: b
 class _Choice:
     """`sources` maps names in the bundle to paths below the project's folder."""
 
-    def __init__(self, git: Git, settings: BuildSettings) -> None:
+    def __init__(self, git: Git, settings: BuildSettings, *, unbuilt: bool) -> None:
         self._git = git
+        self._unbuilt = unbuilt
         self._settings = settings
         self._prefix = _inside(settings.path, "build.path")
         self._exclude = Globs(settings.exclude)
@@ -95,7 +99,7 @@ class _Choice:
         for glob in self._settings.outputs:
             output = Globs([glob])
             matching = [source for source in (*made, *self.tracked) if self._means(output, source)]
-            if not matching:
+            if not matching and not self._unbuilt:
                 raise UsageError(
                     f"build.outputs: {glob!r} matches no file after the build commands",
                     hint="globs start at build.path; check what build.commands write",

@@ -8,21 +8,25 @@ from pathlib import Path
 
 from invoke.context import Context
 
-from shipit.appspec import Finding, Severity, check_bundle, read_appspec
-from shipit.build.collect import APPSPEC, STATE, collect
+from shipit.appspec import Finding, check_bundle, read_appspec
+from shipit.appspec import Severity as Verdict
+from shipit.build.collect import APPSPEC, STATE, Collected, collect
 from shipit.build.git import Git
 from shipit.build.shell import Shell
 from shipit.build.workspace import LocalWorkspace, Workspace
 from shipit.bundle import Entry, pack
 from shipit.errors import PreflightError, ShipitError, UsageError
 from shipit.events import BuildFinished, BuildStep, Listener, Notice, ignore
-from shipit.models import Build
+from shipit.lint import examine
+from shipit.models import Build, Severity
 from shipit.settings import Settings
 from shipit.version import GitFacts, version_of
 
 _TAIL_LINES = 20
 _SHOWN = 3
 _LONGEST_APPSPEC = 1 << 20
+#: Python files that a build looks at for Celery's settings: `inv lint` reads them all, and takes the time.
+_MOST_MODULES = 300
 
 
 def read_facts(context: Context, settings: Settings) -> GitFacts:
@@ -34,6 +38,15 @@ def name_build(context: Context, settings: Settings) -> Build:
     """Return what a build of HEAD would be called, without its digests; writes nothing."""
     facts = read_facts(context, settings)
     return Build(version=version_of(facts), sha=facts.sha, digest="", committed_at=_moment(facts))
+
+
+def survey(context: Context, settings: Settings) -> Collected:
+    """Return what would go into a bundle of the tracked files as they are on disk, runs no build command.
+
+    Outputs of build commands are among it where they are there. Raises UsageError and PreflightError as `build` does.
+    """
+    git = Git(Shell(context, str(settings.root)))
+    return collect(git, LocalWorkspace(root=settings.root), settings.build, dirty=True, unbuilt=True)
 
 
 def build(
@@ -74,6 +87,7 @@ def build(
         text = f"git-lfs has not fetched these, so the bundle holds pointers: {_some(collected.pointers)}"
         listen(Notice(text=f"{text}; run git lfs pull", warning=True))
     _check_appspec(bundle, settings.build.appspec, listen)
+    _lint(bundle, settings, listen)
     listen(BuildStep(stage="pack", detail=f"{len(bundle)} files"))
     packed = pack(
         collected.entries,
@@ -109,7 +123,7 @@ def _check_appspec(bundle: dict[str, Entry], name: str, listen: Listener) -> Non
     findings += tuple(check_bundle(appspec, bundle, name=name))
     errors: list[Finding] = []
     for finding in findings:
-        if finding.severity is Severity.ERROR:
+        if finding.severity is Verdict.ERROR:
             errors.append(finding)
         else:
             listen(Notice(text=str(finding), warning=True))
@@ -118,6 +132,27 @@ def _check_appspec(bundle: dict[str, Entry], name: str, listen: Listener) -> Non
             listen(Notice(text=str(finding), warning=True))
         more = f" (and {len(errors) - 1} more, above)" if errors[1:] else ""
         raise UsageError(f"{errors[0].place}: {errors[0].reason}{more}", hint=errors[0].fix)
+
+
+def _lint(bundle: dict[str, Entry], settings: Settings, listen: Listener) -> None:
+    """Tell what `inv lint` would, in a line each; nothing of it stops a build."""
+    found = examine(
+        bundle,
+        application=settings.application,
+        ignore=settings.lint.ignore,
+        shown={name: _below(settings.root, entry.source) or name for name, entry in bundle.items()},
+        appspec=False,
+        most=_MOST_MODULES,
+    )
+    for finding in found.findings:
+        listen(Notice(text=f"{finding.place}: {finding.what} [{finding.rule}]", warning=True))
+    if any(f.severity is Severity.ERROR for f in found.findings):
+        listen(Notice(text="inv lint says why, and what to do", warning=True))
+
+
+def _below(root: Path, path: Path) -> str:
+    """Return the path below the project's folder, empty where it lies elsewhere."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else ""
 
 
 def _moment(facts: GitFacts) -> datetime:

@@ -55,13 +55,18 @@ def open_display(
     """Return the display for `mode`: `auto`, `live`, `plain` or `json`; raises UsageError for another.
 
     `auto` is live when the stream is a terminal that can move its cursor and no CI job runs us, else plain. Where
-    GITHUB_STEP_SUMMARY names a file, a summary in Markdown is appended to it on leaving.
+    GITHUB_STEP_SUMMARY names a file, a summary in Markdown is appended to it on leaving; in a job of GitHub's,
+    findings are annotated.
     """
     if mode not in MODES:
         raise UsageError(f"there is no display {mode!r}", hint=f"choose one of {', '.join(MODES)}")
     stream = sys.stdout if stream is None else stream
     env = os.environ if env is None else env
     display = _open(_choose(stream, env) if mode == "auto" else mode, stream, env)
+    if env.get("GITHUB_ACTIONS") == "true":
+        from shipit.display.github import WithAnnotations
+
+        display = WithAnnotations(display)
     if path := env.get("GITHUB_STEP_SUMMARY"):
         from shipit.display.markdown import WithSummary
 

@@ -21,6 +21,7 @@ from rich.text import Text
 from shipit.display.blocks import plan_lines, summary_lines, value_lines, verdict, verification_lines
 from shipit.display.board import Board
 from shipit.display.failures import failure_told
+from shipit.display.findings import finding_lines
 from shipit.display.frame import ASCII, Glyphs, bar, ending, frame
 from shipit.display.text import Line, clean, clip, size, wrap
 from shipit.display.words import sentence
@@ -33,6 +34,7 @@ from shipit.events import (
     GroupEnded,
     GroupProgress,
     GroupStarted,
+    Linted,
     Published,
     RolloutFinished,
     RolloutStarted,
@@ -123,6 +125,8 @@ class LiveDisplay:
             case RolloutFinished():
                 self._close()
                 self._print(summary_lines(self._board, event, self._console.width))
+            case Linted():
+                self._print(finding_lines(event, self._console.width))
             case Verified(verification=found, final=False):
                 current = sum(n.state.value == "current" for n in found.nodes)
                 self._status = (verdict(found), current, found.counted)

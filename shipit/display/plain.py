@@ -22,6 +22,7 @@ from shipit.display.blocks import (
 )
 from shipit.display.board import Board
 from shipit.display.failures import failure_told
+from shipit.display.findings import finding_lines
 from shipit.display.text import Line, clean, listing
 from shipit.display.words import fleet, sentence
 from shipit.display.writer import Writer, write_error
@@ -32,6 +33,7 @@ from shipit.events import (
     GroupEnded,
     GroupProgress,
     GroupStarted,
+    Linted,
     Notice,
     RolloutFinished,
     RolloutStarted,
@@ -124,6 +126,9 @@ class PlainDisplay:
                 self._block(failure_told(event, self._board.alike(event)), None)
             case RolloutFinished(at=at):
                 self._block(summary_lines(self._board, event), at)
+            case Linted():
+                for line in finding_lines(event):
+                    self._writer.line(line.text)
             case Verified(verification=found, final=final):
                 said = verdict(found)
                 if final:
@@ -132,8 +137,8 @@ class PlainDisplay:
                     self._verdict = said.split(" Athena:")[0]
                     self._stamped(said, found.at)
             case _:
-                if line := sentence(event):
-                    self._stamped(line.text, getattr(event, "at", None))
+                if said_line := sentence(event):
+                    self._stamped(said_line.text, getattr(event, "at", None))
 
     def _tell_many(self, at: datetime | None = None) -> None:
         """Tell together what was kept, under the time of the telling: a log's times never run back."""

@@ -5,6 +5,7 @@ Times are aware datetimes in UTC. Nothing here knows AWS's dictionaries; `shipit
     build.py          What is shipped: builds, and where they lie in S3.
     deployment.py     What CodeDeploy says: deployments, their targets, and the lifecycle events of these.
     fleet.py          Where it goes: groups and their instances.
+    lint.py           What is wrong with a project's files and queues.
     plan.py           What a rollout means to do with each group, and where each stands.
     record.py         What a rollout leaves behind: who brought what where, when, and how it ended.
     verification.py   What instances report, and the verdict over them.
@@ -25,6 +26,7 @@ from shipit.models.deployment import (
     TargetStatus,
 )
 from shipit.models.fleet import Fleet, Group, Instance, InstanceFacts
+from shipit.models.lint import Finding, QueueFacts, Severity
 from shipit.models.plan import Action, Allowance, HealthRule, Phase, PlannedGroup, RolloutPlan
 from shipit.models.record import FailureNote, GroupEntry, Outcome, Proof, RolloutRecord, WaveEntry
 from shipit.models.verification import Node, NodeState, QueryCost, Report, Verification
@@ -41,6 +43,7 @@ __all__ = [
     "EventStatus",
     "Examination",
     "FailureNote",
+    "Finding",
     "Fleet",
     "Group",
     "GroupEntry",
@@ -58,10 +61,12 @@ __all__ = [
     "Proof",
     "PublishedBuild",
     "QueryCost",
+    "QueueFacts",
     "Report",
     "Revision",
     "RolloutPlan",
     "RolloutRecord",
+    "Severity",
     "StoredJson",
     "StoredObject",
     "Target",

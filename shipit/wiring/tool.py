@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shipit.aws.reports import ReportReader
     from shipit.aws.s3 import Bucket
     from shipit.aws.session import AwsSession
+    from shipit.aws.sqs import Queues
     from shipit.build import Git
     from shipit.display import Display
     from shipit.ledger import Ledger
@@ -86,6 +87,13 @@ class Tool:
         from shipit.aws.ec2 import Ec2
 
         return Ec2(self.session.client("ec2"))
+
+    @cached_property
+    def queues(self) -> Queues:
+        """Return the gateway to the queues."""
+        from shipit.aws.sqs import Queues
+
+        return Queues(self.session.client("sqs"))
 
     @cached_property
     def fleet(self) -> FleetReader:
