@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 
 #: Options before the subcommand that take a word (`celery --help`).
 _TAKE_A_WORD = ("-A", "--app", "-b", "--broker", "--result-backend", "--loader", "--config", "--workdir")
@@ -48,7 +49,7 @@ def celery_commands(text: str) -> Iterator[CeleryCommand]:
 
 def _command(words: list[str], line: int) -> CeleryCommand | None:
     name, options, skip = "", {}, False
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in zip_longest(words, words[1:], fillvalue=""):
         if skip:
             skip = False
         elif word in (";", "|", "&", "&&", "||"):

@@ -144,7 +144,7 @@ def test_what_aws_checks_by_itself_belongs_to_a_call_that_is_made() -> None:
 
 def test_the_gateways_calls_are_found() -> None:
     found = calls()
-    assert {service for service, _ in found} == {"athena", "autoscaling", "codedeploy", "ec2", "s3"}
+    assert {service for service, _ in found} == {"athena", "autoscaling", "codedeploy", "ec2", "s3", "sqs"}
     # A plain call, a paginator's, one inside another expression.
     for call in (("s3", "HeadObject"), ("codedeploy", "ListDeploymentGroups"), ("athena", "GetQueryExecution")):
         assert call in found
