@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from shipit.lint import RULES
 from shipit.settings import (
     BuildSettings,
     LintSettings,
@@ -125,6 +126,12 @@ def test_the_page_of_settings_lists_every_key_and_no_other() -> None:
 def test_the_page_of_the_sandbox_lists_every_key_and_no_other() -> None:
     named = keys("sandbox.md", "key of")
     assert sorted(named) == sorted(name.replace("_", "-") for name in SandboxSettings.model_fields)
+
+
+def test_the_page_of_rules_is_what_the_rules_say() -> None:
+    page = (ROOT / "docs/lint.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert rows == [f"| `{r.id}` | {r.severity} | {r.finds} | {r.why} | {r.fix} |" for r in RULES]
 
 
 def test_the_readme_leads_to_every_page() -> None:

@@ -77,6 +77,8 @@ _RELEVANT = (
 )
 #: Seconds of a long poll from which a plain stop strands messages, and kombu's default (kombu.transport.SQS).
 _LONG, _DEFAULT_WAIT = 5, 10
+#: What switches a plugin of shipit_worker off.
+_OFF = ("off", "no", "false", "0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +153,7 @@ def read_celery(sources: Sources, *, most: int | None = None) -> Celery:
     return Celery(
         modules=tuple(modules),
         keeper=plugin and _parsed(env.get("SHIPIT_VISIBILITY", "")) != 0,
-        quiesce=plugin and env.get("SHIPIT_QUIESCE", "").lower() not in ("0", "off", "no", "false"),
+        quiesce=plugin and env.get("SHIPIT_QUIESCE", "").lower() not in _OFF,
         time_limits=tuple(limits),
         prefetches=tuple(prefetches),
     )
@@ -257,7 +259,8 @@ def _number(value: object) -> float:
 
 
 def _parsed(text: str) -> object:
-    try:
-        return float(text) if "." in text else int(text)
-    except ValueError:
+    """Return the number that a word is, UNKNOWN for a variable and the like."""
+    number = float(text) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,9})?", text) else None
+    if number is None:
         return UNKNOWN
+    return int(number) if number.is_integer() else number

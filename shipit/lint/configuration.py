@@ -31,7 +31,7 @@ _REMOTE = (
     *("inspect", "ping", "pool_grow", "pool_restart", "pool_shrink", "rate_limit", "revoke", "shutdown", "terminate"),
     "time_limit",
 )
-#: Largest number that arithmetic in the source may give: none of the settings is near it.
+#: Largest number that is taken from source: none of the settings is near it.
 _MOST = 1e12
 
 
@@ -238,7 +238,7 @@ class _Reader:
     def _value(self, node: ast.expr) -> object:
         match node:
             case ast.Constant(value=value):
-                return value
+                return UNKNOWN if isinstance(value, int | float) and abs(value) > _MOST else value
             case ast.Name(id=name) if name in self._constants:
                 known = self._constants.pop(name)
                 found = self._value(known)

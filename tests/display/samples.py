@@ -19,6 +19,7 @@ from shipit.events import (
     GroupProgress,
     GroupRetried,
     GroupStarted,
+    Linted,
     Notice,
     Published,
     RolloutFinished,
@@ -34,6 +35,7 @@ from shipit.events import (
 from shipit.models import (
     Action,
     EventStatus,
+    Finding,
     LifecycleEvent,
     Node,
     NodeState,
@@ -42,6 +44,7 @@ from shipit.models import (
     PlannedGroup,
     QueryCost,
     RolloutPlan,
+    Severity,
     Target,
     TargetStatus,
     Verification,
@@ -118,6 +121,18 @@ def verification(*, bad: bool = True, nodes: int = 300) -> Verification:
     )
 
 
+def finding() -> Finding:
+    return Finding(
+        rule="systemd-kill-mode",
+        severity=Severity.ERROR,
+        file="systemd/worker@.service",
+        line=3,
+        what="KillMode is not set: control-group",
+        why="measured: 2 of 4 tasks were lost",
+        fix="KillMode=mixed",
+    )
+
+
 def one_of_each() -> list[Event]:
     """Return every type of event, in the order of a command that builds, deploys and verifies."""
     build = published().build
@@ -126,6 +141,7 @@ def one_of_each() -> list[Event]:
         BuildFinished(build=build, path="dist/worker-v2.tgz", files=12, seconds=0.4),
         UploadProgress(version="v2", sent=10, total=20),
         Published(build=build, location="s3://b/builds/v2/worker-v2.tgz", already=False),
+        Linted(findings=(finding(),), files=12, queues=2, ignored=1),
         Notice(text="two groups were empty", warning=True),
         *rollout(3, failing=("queue-001",)),
         WaveStarted(wave=1, of=2, groups=("queue-000", "queue-001"), at=NOON),

@@ -95,7 +95,8 @@ def test_what_is_right_or_cannot_be_known_is_no_late_acknowledgement_without_rej
 
 
 def test_settings_of_another_file_of_the_bundle_count() -> None:
-    config = "task_acks_late = True\nworker_prefetch_multiplier = 1\nbroker_transport_options = {'wait_time_seconds': 1}\n"
+    config = "task_acks_late = True\nworker_prefetch_multiplier = 1\n"
+    config += "broker_transport_options = {'wait_time_seconds': 1}\n"
     application = "from celery import Celery\napp = Celery('x')\napp.config_from_object('celeryconfig')\n"
     files: dict[str, str | File] = {"proj/app.py": application, "proj/celeryconfig.py": config}
     assert found(files) == [(LATE, "proj/celeryconfig.py", 1)]
