@@ -14,7 +14,7 @@ import pytest
 from invoke.context import Context
 from repositories import APPSPEC, commit, git, project, settings
 
-from shipit.build import build, name_build
+from shipit.build import build, name_build, survey
 from shipit.errors import PreflightError, ShipitError, UsageError
 from shipit.events import BuildFinished, BuildStep, Event, Notice
 from shipit.models import Build
@@ -302,3 +302,19 @@ def _runs(pid: str) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+# A look before the build
+
+
+def test_a_survey_takes_what_is_on_disk_and_needs_no_output(root: Path) -> None:
+    chosen = settings(root, outputs=("made/*",), commands=("mkdir -p made && touch made/wheel",))
+    (root / "app/main.py").write_text("changed\n")
+    (root / "app/new.py").write_text("not in git\n")
+    entries = {e.name: e for e in survey(Context(), chosen).entries}
+    assert sorted(entries) == sorted(ENTRIES[:-1])
+    assert entries["main.py"].read(99) == b"changed\n"
+    assert not (root / "app/made").exists()
+    (root / "app/made").mkdir()
+    (root / "app/made/wheel").write_text("")
+    assert "made/wheel" in {e.name for e in survey(Context(), chosen).entries}
