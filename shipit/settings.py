@@ -164,7 +164,11 @@ class LintSettings(_Table):
 
 
 class SandboxSettings(_Table):
-    """Shape the embedded sandbox: fleet, loopback port, idle shutdown, clock factor, what workers run."""
+    """Shape the embedded sandbox: fleet, loopback port, idle shutdown, clock factor, what workers run.
+
+    `visibility` is the timeout of its SQS queues, `instance_env` what /etc/shipit/instance.env says besides the
+    facts, as a launch template's user data does.
+    """
 
     port: int = Field(default=5959, ge=1024, le=65535)
     queues: int = Field(default=50, ge=1, le=1000)
@@ -172,6 +176,8 @@ class SandboxSettings(_Table):
     queue_names: tuple[str, ...] = ()
     workers: str = Field(default="stub", pattern="^(stub|real|scripted)$")
     real_queues: tuple[str, ...] = ()
+    visibility: Annotated[Duration, Field(ge=1)] = 60.0
+    instance_env: dict[str, str] = Field(default_factory=dict)
     hook_processes: int = Field(default=4, ge=1, le=64)
     idle: Duration = 1800.0
     clock: float = Field(default=1.0, gt=0)

@@ -27,7 +27,7 @@ _WAY = {
 }
 #: The flags of all faults; which take which, `inv sandbox.fault` lists.
 _FAULT = {
-    "share": "reset, errors, reclaim, agent, hook: which part is hit, 0.05 or 5%",
+    "share": "reset, errors, reclaim, kill, agent, hook: which part is hit, 0.05 or 5%",
     "probability": "throttle: how likely a call is refused, 0.3 or 30%",
     "rate": "throttle: calls a second that are let through",
     "service": "codedeploy, athena, s3, ec2 or autoscaling; default: all",
@@ -36,10 +36,11 @@ _FAULT = {
     "code": "refuse: the error code, such as AccessDeniedException",
     "after": "refuse: begin so many seconds from now",
     "calls": "refuse: let so many requests through first",
-    "number": "limit: deployments at a time; reclaim, agent, hook: how many instances",
-    "ids": "reclaim, agent, hook: these instances, with commas",
-    "group": "reclaim, agent, hook, scale, busy: in these groups, by wildcard, with commas",
+    "number": "limit: deployments at a time; reclaim, kill, agent, hook: how many instances",
+    "ids": "reclaim, kill, agent, hook: these instances, with commas",
+    "group": "reclaim, kill, agent, hook, scale, busy: in these groups, by wildcard, with commas",
     "during": "reclaim: die in the middle of this lifecycle event",
+    "notice": "reclaim: die so long after the metadata says so, 20 or 2m",
     "by": "scale: by how many instances, +2 or -1",
     "event": "hook: of this lifecycle event",
     "how": "hook: hang, exit, flood (10 MB, then exits), child (left on stdout) or slow",
@@ -286,10 +287,10 @@ def lock_release(tool: Tool) -> None:
     locks.release(tool)
 
 
-@command()
-def sandbox_start(tool: Tool) -> None:
+@command(workers="what instances run: stub, real, scripted; default: as shipit.toml says")
+def sandbox_start(tool: Tool, workers: str = "") -> None:
     """Start the embedded sandbox, an AWS on this machine."""
-    tool.sandbox.start()
+    tool.sandbox.start(workers)
 
 
 @command()
@@ -317,7 +318,7 @@ def sandbox_reset(tool: Tool) -> None:
     **_FAULT,
 )
 def fault(tool: Tool, name: str = "", between: bool = False, **flags: str) -> None:
-    """Let something go wrong in the sandbox: throttle, reclaim, outage, and ten more; clear lifts all."""
+    """Let something go wrong in the sandbox: throttle, reclaim, outage, and eleven more; clear lifts all."""
     tool.sandbox.fault(name, {**flags, "between": between})
 
 

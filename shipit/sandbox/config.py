@@ -36,6 +36,8 @@ class SandboxConfig:
     hook_processes: int = 4
     heartbeat: float = 300.0
     real_queues: tuple[str, ...] = ()
+    visibility: float = 60.0
+    instance_env: Mapping[str, str] = field(default_factory=dict)
     idle: float = 1800.0
     clock: float = 1.0
 
@@ -93,6 +95,8 @@ def from_settings(settings: Settings) -> SandboxConfig:
         hook_processes=wanted.hook_processes,
         heartbeat=settings.reports.heartbeat,
         real_queues=wanted.real_queues,
+        visibility=wanted.visibility,
+        instance_env=dict(wanted.instance_env),
         idle=wanted.idle,
         clock=wanted.clock,
     )

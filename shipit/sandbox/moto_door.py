@@ -1,6 +1,6 @@
 """moto in this process: its HTTP application, and the few of its backends that the sandbox reaches into.
 
-Everything that knows moto's insides is in this file.
+Everything that knows moto's insides is in this file and, for SQS, in moto_queues.py.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ class Moto:
         self._s3 = get_backend("s3")[ACCOUNT]["aws"]
         self._ec2 = get_backend("ec2")[ACCOUNT][region]
         self._asg = get_backend("autoscaling")[ACCOUNT][region]
+        #: The backend of SQS, for `FairQueues`.
+        self.sqs: Any = get_backend("sqs")[ACCOUNT][region]
         _look_tags_up(self._ec2)
         _launch_as_the_template_says(self._ec2)
 
@@ -114,11 +116,15 @@ class Moto:
         found = self._asg.autoscaling_groups[group]
         return {str(tag["Key"]): str(tag["Value"]) for tag in found.tags}
 
-    def reclaim(self, ids: list[str]) -> None:
-        """End instances as a spot reclaim does; their groups launch others. Raises ValueError for an unknown one."""
+    def require(self, ids: list[str]) -> None:
+        """Raise ValueError unless all of them are instances of groups."""
         known = {instance for _, instance, _, _ in self.members()}
         if unknown := sorted(set(ids) - known):
             raise ValueError(f"no instances of any group: {', '.join(unknown)}")
+
+    def reclaim(self, ids: list[str]) -> None:
+        """End instances as a spot reclaim does; their groups launch others. Raises ValueError for an unknown one."""
+        self.require(ids)
         for instance, _ in self._ec2.terminate_instances(ids):
             message = f"{_SPOT_TERMINATION}: Spot instance termination"
             instance.state_reason = StateReason(message, _SPOT_TERMINATION)

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +33,10 @@ from shipit.sandbox.idleness import Idleness
 from shipit.sandbox.instance.agent import ProcessAgent
 from shipit.sandbox.instance.heartbeat import Heartbeats
 from shipit.sandbox.instance.imds import Imds, is_from_instance
-from shipit.sandbox.instance.processes import clean_leftovers, instances_folder
+from shipit.sandbox.instance.processes import clean_leftovers, instances_folder, journal_folder
 from shipit.sandbox.membership import Membership
 from shipit.sandbox.moto_door import Moto, MotoRequestHandler
+from shipit.sandbox.moto_queues import FairQueues
 from shipit.sandbox.objects import MotoObjects
 from shipit.sandbox.routes import Routes
 from shipit.sandbox.running import Running, process_start
@@ -82,10 +83,13 @@ class Daemon:
         )
         clean_leftovers(state)
         # Those of the daemon before stayed, to be looked at; none of them will ever be in a group again.
-        shutil.rmtree(instances_folder(state), ignore_errors=True)
+        for folder in (instances_folder(state), journal_folder(state)):
+            shutil.rmtree(folder, ignore_errors=True)
         self._clock = Clock(config.clock)
         self._moto = Moto(config.region)
         seed_moto(self._moto, config)
+        self._queues = FairQueues(self._moto, self._moto.sqs)
+        self._queues.create(config.queues, config.visibility)
         self._workers = make_workers(config, state, self._clock, self._moto.fetch)
         # Reports bear the machine's own time, so on a faster clock the interval is longer by its factor.
         self._heartbeats = (
@@ -106,6 +110,8 @@ class Daemon:
         seed_athena(self._athena, config)
         self._idleness = Idleness(config.idle, lambda: bool(self._active()))
         self._stopping = threading.Event()
+        #: When instances end that were given notice; ids are never used again.
+        self._ends_at: dict[str, datetime] = {}
         self._since = datetime.now(UTC)
         self._routes = self._make_routes()
 
@@ -162,10 +168,26 @@ class Daemon:
         """Yield all members of all groups: group, instance id, lifecycle state, availability zone."""
         return self._moto.members()
 
-    def reclaim(self, ids: list[str]) -> None:
-        """End instances as a spot reclaim does; raises ValueError for unknown ones."""
-        self._moto.reclaim(ids)
-        self._follow_changes()
+    def reclaim(self, ids: list[str], notice: float = 0.0) -> None:
+        """End instances as a spot reclaim does; raises ValueError for unknown ones.
+
+        With a `notice`, their metadata says so first, and they end after so many real seconds.
+        """
+        if not notice:
+            self._moto.reclaim(ids)
+            self._follow_changes()
+            return
+        self._moto.require(ids)
+        ends_at = datetime.now(UTC) + timedelta(seconds=notice)
+        for instance in ids:
+            self._ends_at[instance] = ends_at
+            timer = threading.Timer(notice, self._take_away, (instance,))
+            timer.daemon = True
+            timer.start()
+
+    def kill(self, ids: list[str]) -> int:
+        """Kill the workers of instances without a word; return how many there were."""
+        return self._workers.kill(ids, f"{self._config.application}@*.service")
 
     def scale(self, group: str, by: int) -> None:
         """Let an Auto Scaling group grow or shrink; raises ValueError beyond its bounds."""
@@ -202,8 +224,8 @@ class Daemon:
             control=control,
             faults=faults.requests,
             services={"CodeDeploy_20141006": codedeploy, "AmazonAthena": JsonService("athena", self._athena)},
-            imds=Imds(self._workers.find),
-            moto=ConditionalWritesInTurn(self._moto),
+            imds=Imds(self._workers.find, self._ends_at.get),
+            moto=ConditionalWritesInTurn(self._queues),
             on_request=self._note_use,
             on_change=self._follow_changes,
         )

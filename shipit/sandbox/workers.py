@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +21,9 @@ class Workers(Agent, Hosts, Protocol):
     def find(self, instance_id: str) -> InstanceFacts | None:
         """Return the facts of an instance, None for an unknown one."""
 
+    def kill(self, ids: Collection[str], pattern: str) -> int:
+        """Kill the main processes of these instances' units that match, as the kernel does; return how many."""
+
     def close(self) -> None:
         """End everything that was started."""
 
@@ -38,6 +41,10 @@ class ScriptedWorkers(ScriptedAgent):
         """Know nobody: no process runs that would ask for its metadata."""
         return None
 
+    def kill(self, ids: Collection[str], pattern: str) -> int:
+        """Have no process that could be killed."""
+        return 0
+
     def close(self) -> None:
         """Do nothing: the clock, which ends by itself, is all that runs."""
 
@@ -53,4 +60,5 @@ def make_workers(config: SandboxConfig, state: Path, clock: Clock, fetch: Callab
         config.hook_processes,
         stub=config.workers == "stub",
         real_queues=config.real_queues,
+        instance_env=config.instance_env,
     )

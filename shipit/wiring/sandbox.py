@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from shipit.errors import UsageError
 from shipit.events import Notice
 
 if TYPE_CHECKING:
@@ -35,8 +37,12 @@ class SandboxTool:
 
         return lifecycle.ensure(self.config, self._notice)
 
-    def start(self) -> None:
-        """Start the sandbox where it does not run, and show it."""
+    def start(self, workers: str = "") -> None:
+        """Start the sandbox where it does not run, with this kind of workers, and show it; raises UsageError."""
+        if workers not in ("", "stub", "real", "scripted"):
+            raise UsageError(f"--workers {workers!r} is unknown", hint="choose one of stub, real, scripted")
+        if workers:
+            self.config = replace(self.config, workers=workers)
         self.url()
         self.status()
 

@@ -36,7 +36,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
     root, answers, programs = tmp_path / "root", tmp_path / "answers", tmp_path / "bin"
     for folder in (root / "etc/shipit", answers, programs):
         folder.mkdir(parents=True)
-    (root / "etc/shipit/instance.env").write_text(FACTS.env_file(stable_seconds=0))
+    (root / "etc/shipit/instance.env").write_text(FACTS.env_file({"SHIPIT_STABLE_SECONDS": "0"}))
     (programs / "systemctl").write_text(SYSTEMCTL)
     (programs / "systemctl").chmod(0o755)
     (programs / "python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')

@@ -108,7 +108,14 @@ CATALOGUE: Mapping[str, Kind] = {
             line="spot instances are taken away, at once or in mid-deployment; their groups launch others",
             example="--share 0.1 --during Install",
             must=(_WHO,),
-            may=("during", "between", "seed"),
+            may=("during", "between", "notice", "seed"),
+        ),
+        Kind(
+            name="kill",
+            line="the main processes of workers end by SIGKILL, as when the kernel is out of memory",
+            example="--number 1 --group reports",
+            must=(_WHO,),
+            may=("seed",),
         ),
         Kind(
             name="scale",
@@ -165,8 +172,11 @@ def read(name: str, given: Mapping[str, object]) -> dict[str, Any]:
             raise UsageError(f"{name} needs {wanted}", hint=f"for example: inv sandbox.fault {name} {kind.example}")
     if len(chosen := [flag for flag in ("ids", "number", "share") if flag in asked]) > 1 and "ids" in kind.flags:
         raise UsageError(f"{name} takes one of --{' and --'.join(chosen)}", hint="each of them chooses the instances")
-    if "during" in asked and "between" in asked:
-        raise UsageError("an instance ends during an event or between two", hint="give --during or --between")
+    if len(asked.keys() & {"during", "between", "notice"}) > 1:
+        raise UsageError(
+            "an instance ends during an event, between two, or some time after a notice",
+            hint="give one of --during, --between, --notice",
+        )
     return {flag: _value(name, flag, value) for flag, value in asked.items()}
 
 
@@ -260,6 +270,7 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
     "group": _words,
     "during": _one_of(LIFECYCLE),
     "between": bool,
+    "notice": _seconds,
     "by": _by,
     "event": _one_of(HOOKS),
     "how": _one_of(WAYS),

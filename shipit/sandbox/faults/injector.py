@@ -31,8 +31,11 @@ class Fleet(Protocol):
     def members(self) -> Iterator[tuple[str, str, str, str]]:
         """Yield group, instance id, lifecycle state and availability zone."""
 
-    def reclaim(self, ids: list[str]) -> None:
-        """End instances as spot reclaims; raises ValueError for unknown ones."""
+    def reclaim(self, ids: list[str], notice: float = 0.0) -> None:
+        """End instances as spot reclaims, so many seconds after a notice; raises ValueError for unknown ones."""
+
+    def kill(self, ids: list[str]) -> int:
+        """Kill the workers of instances, and return how many processes that were."""
 
     def scale(self, group: str, by: int) -> None:
         """Change a group's size; raises ValueError beyond its bounds."""
@@ -123,6 +126,9 @@ class Faults:
                 self._bound(values["number"])
             case "reclaim":
                 return self._reclaim(values)
+            case "kill":
+                ids = self._sample(values)
+                return f"{self._parts.fleet.kill(ids)} on {', '.join(ids)}"
             case "scale":
                 for group in self._groups(values["group"]):
                     self._parts.fleet.scale(f"{self._parts.application}-{group}", values["by"])
@@ -151,7 +157,9 @@ class Faults:
             self._parts.agent.doom(ids, values.get("during", ""), values.get("seed", 0))
             when = f"during {values['during']}" if "during" in values else "between two events"
         elif ids:
-            self._parts.fleet.reclaim(ids)
+            notice = values.get("notice", 0.0)
+            when = f"in {notice:g} s" if notice else when
+            self._parts.fleet.reclaim(ids, notice)
         return f"{len(ids)} {when}: {', '.join(ids)}"
 
     def _occupy(self, group: str, seconds: float) -> None:

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from shipit.sandbox.instance.heartbeat import send_report
 from shipit.sandbox.instance.hooks import HookRunner, ScriptError
 from shipit.sandbox.instance.install import Installer
 from shipit.sandbox.instance.manifest import read_manifest
-from shipit.sandbox.instance.processes import MARK, instances_folder, kill_marked, start_reaper
+from shipit.sandbox.instance.processes import MARK, instances_folder, journal_folder, kill_marked, start_reaper
 from shipit.sandbox.instance.script_log import ScriptLog
 from shipit.sandbox.instance.slots import Slot, Slots
 from shipit.sandbox.instance.systemctl import SystemctlServer
@@ -60,18 +60,20 @@ class ProcessAgent:
         *,
         stub: bool = True,
         real_queues: Collection[str] = (),
+        instance_env: Mapping[str, str] | None = None,
     ) -> None:
         """Keep instances below `state`, get bundles by `fetch`, and point processes at `endpoint` for AWS.
 
         `fetch` raises whatever it likes; its text becomes the message. The metadata of instance i is expected at
         `<endpoint>/_imds/<i>/`. With `stub` units run an idle process in place of their program, except on
-        instances of `real_queues`.
+        instances of `real_queues`. `instance_env` is what each instance.env says besides the facts.
         """
         self._state = state
         self._fetch = fetch
         self._endpoint = endpoint.rstrip("/")
         self._stub = stub
         self._real_queues = frozenset(real_queues)
+        self._instance_env = dict(instance_env or {})
         self._slots = Slots(slots)
         self._instances: dict[str, _Instance] = {}
         self._lock = threading.Lock()
@@ -85,16 +87,23 @@ class ProcessAgent:
         folder = InstanceFolder(instances_folder(self._state) / facts.id)
         for path in (folder.root, folder.agent, folder.programs, folder.units, folder.env_file.parent):
             path.mkdir(parents=True, exist_ok=True)
-        folder.env_file.write_text(facts.env_file(stable_seconds=0 if stub else 2), encoding="utf-8")
+        # ValidateService watches the worker's process for less long than on AWS, and a stub needs no watching.
+        stable = {"SHIPIT_STABLE_SECONDS": "0" if stub else "2"}
+        folder.env_file.write_text(facts.env_file({**stable, **self._instance_env}), encoding="utf-8")
         self._systemctl.write_client(folder.programs, facts.id)
         _write_python(folder.programs)
         environment = self._environment(facts, folder)
-        units = Units(folder.units, environment, stub=stub)
+        journal = journal_folder(self._state) / facts.id
+        journal.mkdir(parents=True, exist_ok=True)
+        units = Units(folder.units, environment, stub=stub, journal=journal)
         with self._lock:
             self._instances[facts.id] = _Instance(facts=facts, folder=folder, units=units, environment=environment)
 
     def remove(self, instance_id: str) -> None:
-        """End an instance as a reclaim does: processes killed, no event ever answered. Its folder goes too."""
+        """End an instance as a reclaim does: processes killed, no event ever answered.
+
+        Its folder goes too, but not what its units printed.
+        """
         with self._lock:
             instance = self._instances.pop(instance_id, None)
         if instance is None:
@@ -108,6 +117,15 @@ class ProcessAgent:
         with self._lock:
             instance = self._instances.get(instance_id)
         return instance.facts if instance else None
+
+    def kill(self, ids: Collection[str], pattern: str) -> int:
+        """Kill (SIGKILL) the main processes of these instances' units that match a pattern; return how many.
+
+        Nothing is said to them or to anybody, as when the kernel is out of memory.
+        """
+        with self._lock:
+            found = [instance.units for name, instance in self._instances.items() if name in ids]
+        return sum(units.kill(pattern) for units in found)
 
     def instances(self) -> list[str]:
         """Return the ids of all instances."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 #: The account that everything in the sandbox belongs to: moto's.
@@ -20,10 +21,10 @@ class InstanceFacts:
     region: str
     reports: str
 
-    def env_file(self, *, stable_seconds: int) -> str:
+    def env_file(self, more: Mapping[str, str]) -> str:
         """Return the lines of `/etc/shipit/instance.env`, which user data writes on a real instance.
 
-        `stable_seconds` is how long ValidateService watches the worker's process.
+        What `more` says stands in it too, and wins.
         """
         values = {
             "SHIPIT_REPORTS": self.reports,
@@ -31,6 +32,6 @@ class InstanceFacts:
             "SHIPIT_ASG": self.asg,
             "AWS_REGION": self.region,
             "AWS_ACCOUNT_ID": ACCOUNT,
-            "SHIPIT_STABLE_SECONDS": str(stable_seconds),
+            **more,
         }
         return "".join(f"{key}={value}\n" for key, value in values.items())

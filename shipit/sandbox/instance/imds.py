@@ -36,9 +36,17 @@ class Imds:
     Only version 2 exists: a request without the token of a PUT is 401, as on an instance that requires it.
     """
 
-    def __init__(self, find: Callable[[str], InstanceFacts | None]) -> None:
-        """Look instances up by `find`, which returns None for an unknown id."""
+    def __init__(
+        self,
+        find: Callable[[str], InstanceFacts | None],
+        ends_at: Callable[[str], datetime | None] = lambda instance_id: None,
+    ) -> None:
+        """Look instances up by `find`, which returns None for an unknown id.
+
+        `ends_at` returns when spot takes an instance, None while nobody wants it.
+        """
         self._find = find
+        self._ends_at = ends_at
         self._token = secrets.token_urlsafe(24)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -59,12 +67,12 @@ class Imds:
             return "400 Bad Request", ""
         if environ.get("HTTP_X_AWS_EC2_METADATA_TOKEN") != self._token:
             return "401 Unauthorized", ""
-        value = _values(facts).get(path.rstrip("/"))
+        value = {**_values(facts), **_notice(self._ends_at(instance_id))}.get(path.rstrip("/"))
         return ("404 Not Found", "") if value is None else ("200 OK", value)
 
 
 def _values(facts: InstanceFacts) -> dict[str, str]:
-    """Return what an instance may ask for. No `spot/instance-action`: 404 means that nobody reclaims it."""
+    """Return what an instance may always ask for."""
     return {
         "meta-data/instance-id": facts.id,
         "meta-data/instance-life-cycle": facts.lifecycle,
@@ -84,6 +92,14 @@ def _values(facts: InstanceFacts) -> dict[str, str]:
             }
         ),
     }
+
+
+def _notice(ends_at: datetime | None) -> dict[str, str]:
+    """Return the spot notice; without one it is a 404, as on an instance that nobody takes."""
+    if ends_at is None:
+        return {}
+    action = {"action": "terminate", "time": f"{ends_at:%Y-%m-%dT%H:%M:%SZ}"}
+    return {"meta-data/spot/instance-action": json.dumps(action)}
 
 
 def _credentials() -> str:

@@ -29,6 +29,11 @@ def instances_folder(state: Path) -> Path:
     return state.resolve() / "instances"
 
 
+def journal_folder(state: Path) -> Path:
+    """Return the folder that holds, by instance, what units printed: one file per unit, kept when instances go."""
+    return state.resolve() / "journal"
+
+
 def clean_leftovers(state: Path) -> int:
     """Kill every process that an instance below `state` left behind; return how many there were."""
     return kill_marked(instances_folder(state), below=True)

@@ -20,18 +20,22 @@ class Unit:
     """Hold what the stand-in honours of a service unit; times in seconds.
 
     `environment` is complete: Environment= and what the files of EnvironmentFile= held when the unit was read.
-    Everything else (Restart=, User=, limits, dependencies, other Exec lines) is ignored.
+    `restart` is Restart= (no, on-failure, always, ...), `restart_delay` RestartSec=. Everything else (User=, limits,
+    dependencies, other Exec lines) is ignored.
     """
 
     name: str
     description: str
     command: tuple[str, ...]
+    stop_commands: tuple[tuple[str, ...], ...]
     environment: dict[str, str]
     working_directory: str
     type: str
     kill_mode: str
     stop_timeout: float
     start_timeout: float
+    restart: str
+    restart_delay: float
 
 
 def load_unit(folder: Path, name: str) -> Unit:
@@ -58,15 +62,26 @@ def load_unit(folder: Path, name: str) -> Unit:
             name=name,
             description=last("Description", name),
             command=tuple(command),
+            stop_commands=tuple(_words(line) for line in settings.get("ExecStop", ())),
             environment=_environment(settings),
             working_directory=last("WorkingDirectory", "/"),
             type=last("Type", "simple"),
             kill_mode=last("KillMode", "control-group"),
             stop_timeout=_seconds(last("TimeoutStopSec", "90")),
             start_timeout=_seconds(last("TimeoutStartSec", "90")),
+            restart=last("Restart", "no"),
+            restart_delay=_seconds(last("RestartSec", "100ms")),
         )
     except (OSError, ValueError) as error:
         raise BadUnit(f"Unit {name} has a bad unit file setting: {error}") from error
+
+
+def _words(line: str) -> tuple[str, ...]:
+    """Take a command apart; a `-` in front, which makes its failure harmless, is left out, as any failure is here."""
+    words = tuple(shlex.split(line.removeprefix("-")))
+    if not words or not words[0].startswith("/"):
+        raise ValueError(f"ExecStop= needs an absolute path, not {line!r}")
+    return words
 
 
 def _settings(path: Path, specifiers: dict[str, str]) -> dict[str, list[str]]:

@@ -1,12 +1,13 @@
 """Start, stop and watch the service units of one instance: a process manager as small as the hooks need.
 
-A unit that dies stays dead and shows as failed: `Restart=` is not honoured, so NRestarts is always 0.
+A real program that dies is started anew as its Restart= says, once it has run; a stub stays dead and shows as failed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -15,15 +16,18 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import IO
 
 from shipit.sandbox.instance.unit_file import Unit, load_unit
 
 #: What runs in place of the program in mode "stub": a process that costs nothing.
 _STUB = ("sleep", "infinity")
+
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 class UnitFailed(Exception):
@@ -48,6 +52,7 @@ class _Service:
         self.unit = unit
         self.process: subprocess.Popen[bytes] | None = None
         self.phase = "inactive"
+        self.restarts = 0
         #: Held through a start and through a stop, so that one waits for the other.
         self.lock = threading.Lock()
 
@@ -63,18 +68,23 @@ class _Service:
             description=self.unit.description,
             active=active,
             main_pid=self.process.pid if self.process and running else 0,
+            restarts=self.restarts,
         )
 
 
 class Units:
     """Manage the units of one instance. All methods may be called from any thread."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], *, stub: bool) -> None:
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str], *, stub: bool, journal: Path | None = None
+    ) -> None:
         """Read unit files in `folder`; `environment` is what each process has below its unit's own.
 
-        With `stub` an idle process runs instead of each ExecStart=, with its environment and folder.
+        With `stub` an idle process runs instead of each ExecStart=, with its environment and folder. What programs
+        print is appended to `<unit>.log` in the folder `journal`, which must exist, or lost without one.
         """
         self._folder = folder
+        self._journal = journal
         self._environment = dict(environment)
         self._stub = stub
         self._services: dict[str, _Service] = {}
@@ -92,16 +102,14 @@ class Units:
             if service.state.active == "active":
                 return
             service.unit = load_unit(self._folder, name)
-            service.phase = "activating"
-            try:
-                self._start(service)
-                service.phase = "active"
-            finally:
-                if service.phase != "active":
-                    service.phase = "failed"
+            service.restarts = 0
+            self._bring_up(service)
 
     def stop(self, name: str) -> None:
-        """Stop a unit as its KillMode= says and wait for it; stopping one that does not run does nothing."""
+        """Stop a unit by its ExecStop= and as its KillMode= says, and wait for it.
+
+        Stopping one that does not run does nothing, but that no Restart= brings it back.
+        """
         with self._lock:
             service = self._services.get(name)
         if service is None:
@@ -110,6 +118,7 @@ class Units:
         with service.lock:
             if service.process and service.process.poll() is None:
                 service.phase = "deactivating"
+                self._run_stop_commands(service.process, service.unit)
                 _stop(service.process, service.unit)
             service.phase = "inactive"
 
@@ -135,6 +144,15 @@ class Units:
             services = [service for name, service in sorted(self._services.items()) if fnmatchcase(name, pattern)]
         return [state for service in services if (state := service.state).active != "inactive"]
 
+    def kill(self, pattern: str) -> int:
+        """Kill (SIGKILL) the main process of each active unit that matches; return how many there were."""
+        with self._lock:
+            services = [service for name, service in self._services.items() if fnmatchcase(name, pattern)]
+        running = [one.process for one in services if one.state.active == "active" and one.process]
+        for process in running:
+            process.kill()
+        return len(running)
+
     def close(self) -> None:
         """Kill all processes at once, as if the power were cut; no unit starts after that."""
         with self._lock:
@@ -150,6 +168,36 @@ class Units:
             if name not in self._services:
                 self._services[name] = _Service(load_unit(self._folder, name))
             return self._services[name]
+
+    def _bring_up(self, service: _Service) -> None:
+        service.phase = "activating"
+        try:
+            self._start(service)
+            service.phase = "active"
+        finally:
+            if service.phase != "active":
+                service.phase = "failed"
+        if not self._stub and service.unit.restart != "no":
+            threading.Thread(target=self._mind, args=(service, service.process), daemon=True).start()
+
+    def _mind(self, service: _Service, process: subprocess.Popen[bytes]) -> None:
+        """Wait for the end of a process that nobody stops, and start its unit anew where Restart= wants it."""
+        code = process.wait()
+        with service.lock:
+            if self._closed or service.process is not process or service.phase != "active":
+                return
+            # What is left of the control group goes with the main process.
+            _signal_group(process, signal.SIGKILL)
+            if service.unit.restart == "on-failure" and code in (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
+                return
+            service.phase = "activating"
+        time.sleep(service.unit.restart_delay)
+        with service.lock:
+            if self._closed or service.process is not process or service.phase != "activating":
+                return
+            service.restarts += 1
+            with contextlib.suppress(UnitFailed):  # it shows as failed
+                self._bring_up(service)
 
     def _start(self, service: _Service) -> None:
         unit = service.unit
@@ -173,18 +221,48 @@ class Units:
             if self._closed:
                 raise UnitFailed("the instance is gone")
             try:
-                service.process = subprocess.Popen(
-                    command,
-                    cwd=service.unit.working_directory,
-                    env={**self._environment, **service.unit.environment, **extra},
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
+                with self._output(service.unit) as output:
+                    service.process = subprocess.Popen(
+                        command,
+                        cwd=service.unit.working_directory,
+                        env={**self._environment, **service.unit.environment, **extra},
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=output,
+                        start_new_session=True,
+                    )
             except OSError as error:
                 raise UnitFailed(f"{service.unit.name}: Failed to execute {command[0]}: {error.strerror}") from error
             return service.process
+
+    @contextlib.contextmanager
+    def _output(self, unit: Unit) -> Iterator[IO[bytes] | int]:
+        """Open where a unit's processes print to; each line is appended whole, whoever else writes."""
+        if self._journal is None or self._stub:
+            yield subprocess.DEVNULL
+            return
+        with (self._journal / f"{unit.name}.log").open("ab") as file:
+            yield file
+
+    def _run_stop_commands(self, process: subprocess.Popen[bytes], unit: Unit) -> None:
+        """Run ExecStop=, one after another, each for as long as a stop may take; none of them can fail the stop."""
+        if self._stub:
+            return
+        environment = {**self._environment, **unit.environment, "MAINPID": str(process.pid)}
+        limit = None if unit.stop_timeout == float("inf") else unit.stop_timeout
+        for words in unit.stop_commands:
+            command = [_VARIABLE.sub(lambda found: environment.get(found[1] or found[2], ""), word) for word in words]
+            with self._output(unit) as output, contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run(
+                    command,
+                    cwd=unit.working_directory,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    timeout=limit,
+                    check=False,
+                )
 
     def _spawn_and_wait(self, service: _Service) -> None:
         """Start a Type=notify unit; return when it sent READY=1 (sd_notify(3))."""

@@ -298,3 +298,15 @@ def test_a_group_that_never_ran_anything_is_busy_too_and_runs_nothing_after(tmp_
         assert "targetRevision" not in group["deploymentGroupInfo"]
     finally:
         sandbox.stop()
+
+
+def test_a_reclaim_with_a_notice_lets_the_instance_live_until_then(sandbox: Sandbox) -> None:
+    [victim, *_] = members(sandbox, "email")
+    assert f"1 in 0.5 s: {victim}" in fault(sandbox, "reclaim", ids=[victim], notice=0.5)
+    assert victim in members(sandbox, "email")
+    eventually(lambda: victim not in members(sandbox, "email"))
+    assert end_of(sandbox, victim)[1] == "Server.SpotInstanceTermination"
+
+
+def test_a_kill_among_scripted_workers_finds_no_process(sandbox: Sandbox) -> None:
+    assert fault(sandbox, "kill", number=2, group="email").startswith("kill: 0 on i-")

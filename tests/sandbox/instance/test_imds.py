@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -85,3 +86,13 @@ def test_an_unknown_instance_is_not_found() -> None:
         Client("i-unknown").request("PUT", "api/token", x_aws_ec2_metadata_token_ttl_seconds="60")[0]
         == "404 Not Found"
     )
+
+
+def test_the_spot_notice_is_there_for_the_instance_that_is_taken_and_a_404_for_all_others() -> None:
+    ends = {FACTS.id: datetime(2026, 11, 25, 12, 0, 20, tzinfo=UTC)}
+    taken, other = Client(), Client(OTHER.id)
+    for client in (taken, other):
+        client.imds = Imds({facts.id: facts for facts in (FACTS, OTHER)}.get, ends.get)
+    notice = taken.get("meta-data/spot/instance-action")
+    assert notice == ("200 OK", '{"action": "terminate", "time": "2026-11-25T12:00:20Z"}')
+    assert other.get("meta-data/spot/instance-action")[0].startswith("404")

@@ -22,7 +22,7 @@ class Machine:
 
     def __init__(self, folder: Path, *, stub: bool) -> None:
         self.folder = folder
-        self.units = Units(folder, {"PATH": os.defpath}, stub=stub)
+        self.units = Units(folder, {"PATH": os.defpath}, stub=stub, journal=folder)
 
     def write(self, script: str = "exec sleep 600", settings: str = "KillMode=mixed") -> None:
         program = self.folder / "program"
@@ -166,6 +166,80 @@ def test_a_folder_that_is_not_there_fails_the_start(stub: Machine) -> None:
     assert "200/CHDIR" in stub("start worker@1")[2]
 
 
+def test_what_a_program_prints_is_kept_across_its_restarts(real: Machine) -> None:
+    real.write("echo out; echo err >&2; exec sleep 600")
+    journal = real.folder / f"{UNIT}.log"
+    real("start worker@1")
+    wait_for(journal, "err")
+    real("restart worker@1")
+    while journal.read_text().count("err") < 2:
+        pass_time()
+    assert journal.read_text() == "out\nerr\n" * 2
+
+
+def test_a_worker_that_is_killed_is_started_anew_and_counted(real: Machine) -> None:
+    real.write(settings="KillMode=mixed\nRestart=on-failure\nRestartSec=50ms")
+    real("start worker@1")
+    pid = real.pid
+    assert real.units.kill("worker@*.service") == 1
+    while real.pid in (0, pid):
+        pass_time()
+    assert real("show -p NRestarts,ActiveState worker@1")[1] == "NRestarts=1\nActiveState=active\n"
+
+
+def test_the_children_of_a_killed_worker_die_with_it(real: Machine) -> None:
+    real.write("sleep 600 & echo $! >child; exec sleep 600", "KillMode=mixed\nRestart=on-failure\nRestartSec=0")
+    real("start worker@1")
+    wait_for(real.folder / "child", "\n")
+    child = int((real.folder / "child").read_text())
+    real.units.kill("worker@*.service")
+    while alive(child):
+        pass_time()
+
+
+def test_a_worker_that_ends_well_is_not_started_again_on_failure(real: Machine) -> None:
+    real.write("while [ ! -e go ]; do sleep 0.02; done", "Restart=on-failure\nRestartSec=0")
+    real("start worker@1")
+    (real.folder / "go").touch()
+    while real("is-active worker@1")[1] != "inactive\n":
+        pass_time()
+    assert real("show -p NRestarts --value worker@1")[1] == "0\n"
+
+
+def test_a_stop_ends_what_restart_would_bring_back(real: Machine) -> None:
+    real.write("echo up; exit 1", "Restart=always\nRestartSec=50ms")
+    real("start worker@1")
+    wait_for(real.folder / f"{UNIT}.log", "up\nup\n")
+    real("stop worker@1")
+    before = (real.folder / f"{UNIT}.log").read_text()
+    subprocess.run(["sleep", "0.3"], check=True)
+    assert (real.folder / f"{UNIT}.log").read_text() == before
+    assert real("is-active worker@1")[1] == "inactive\n"
+
+
+def test_a_stop_runs_execstop_with_the_main_pid_before_any_signal(real: Machine) -> None:
+    drain = real.folder / "drain"
+    drain.write_text("#!/bin/sh\necho drain $1 $2 $SHIPIT_BUILD\nkill -USR1 $1\n")
+    drain.chmod(0o755)
+    real.write(
+        "trap 'echo usr1; exit' USR1; trap 'echo term; exit' TERM; echo up; while :; do sleep 0.02; done",
+        f"KillMode=mixed\nEnvironment=SHIPIT_BUILD=%i\nExecStop={drain} $MAINPID ${{SHIPIT_BUILD}}",
+    )
+    real("start worker@1")
+    journal = real.folder / f"{UNIT}.log"
+    wait_for(journal, "up")
+    pid = real.pid
+    real("stop worker@1")
+    assert journal.read_text().splitlines() == ["up", f"drain {pid} 1 1", "usr1"]
+
+
+def test_an_execstop_that_hangs_or_is_not_there_does_not_hold_the_stop_up(real: Machine) -> None:
+    real.write(settings="KillMode=mixed\nTimeoutStopSec=200ms\nExecStop=-/no/such\nExecStop=/bin/sleep 600")
+    real("start worker@1")
+    assert real("stop worker@1")[0] == 0
+    assert real("is-active worker@1")[1] == "inactive\n"
+
+
 def test_an_unknown_unit_is_code_five(stub: Machine) -> None:
     assert stub("start nothing") == (5, "", "Failed to start: Unit nothing.service not found.")
     assert stub("stop nothing")[0] == 5
@@ -239,6 +313,14 @@ def notifying(message: str) -> str:
         f"s.sendto(b'{message}', os.environ['NOTIFY_SOCKET'].replace('@', chr(0), 1))"
     )
     return f'{sys.executable} -I -S -c "{program}"; exec sleep 600'
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def wait_for(path: Path, text: str = "") -> None:
