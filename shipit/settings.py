@@ -173,6 +173,7 @@ class SandboxSettings(_Table):
     port: int = Field(default=5959, ge=1024, le=65535)
     queues: int = Field(default=50, ge=1, le=1000)
     instances: int = Field(default=200, ge=0, le=10_000)
+    even: bool = False
     queue_names: tuple[str, ...] = ()
     workers: str = Field(default="stub", pattern="^(stub|real|scripted)$")
     real_queues: tuple[str, ...] = ()
@@ -181,6 +182,29 @@ class SandboxSettings(_Table):
     hook_processes: int = Field(default=4, ge=1, le=64)
     idle: Duration = 1800.0
     clock: float = Field(default=1.0, gt=0)
+
+
+class RehearsedTask(_Table):
+    """Name a task that a rehearsal lets flow, its queue, and what it is called with."""
+
+    name: str
+    queue: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+
+
+class RehearseSettings(_Table):
+    """Shape a rehearsal: which tasks flow, how many a second in all, in how many groups of how many instances.
+
+    `notice` is what a spot instance is given before it goes, `visibility` the queues' timeout.
+    """
+
+    tasks: tuple[RehearsedTask, ...] = ()
+    rate: float = Field(default=4.0, gt=0, le=100)
+    groups: int = Field(default=3, ge=1, le=20)
+    instances: int = Field(default=2, ge=1, le=10)
+    notice: Annotated[Duration, Field(ge=1, le=120)] = 20.0
+    visibility: Annotated[Duration, Field(ge=2)] = 30.0
 
 
 class Settings(_Table):
@@ -206,6 +230,7 @@ class Settings(_Table):
     rollout: RolloutSettings = RolloutSettings()
     notify: NotifySettings = NotifySettings()
     lint: LintSettings = LintSettings()
+    rehearse: RehearseSettings = RehearseSettings()
     sandbox: SandboxSettings | None = None
 
 
@@ -301,6 +326,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "rollout": RolloutSettings,
     "notify": NotifySettings,
     "lint": LintSettings,
+    "rehearse": RehearseSettings,
     "sandbox": SandboxSettings,
 }
 

@@ -198,6 +198,18 @@ def restart(
     flow.restart(tool, flow.Wish(only=only, why=why, verify=verify, timeout=timeout, lock_wait=lock_wait, yes=yes))
 
 
+@command(
+    only="rehearse with these queues, by wildcard, with commas; default: a few",
+    since="the commit to come from; default: the one before HEAD",
+    kill="kill -9 workers in between: what they held must be done elsewhere, soon",
+)
+def rehearse(tool: Tool, only: str = "", since: str = "", kill: bool = False) -> None:
+    """Try the rollout on this machine: real workers, tasks that flow, a broken build, a rollback."""
+    from shipit.flows import rehearse as flow
+
+    flow.rehearse(tool, flow.Wish(only=only, since=since, kill=kill))
+
+
 @command("rollout", rollout=_ROLLOUT)
 def watch(tool: Tool, rollout: str = "") -> None:
     """Attach to a running rollout, from any machine."""
@@ -328,6 +340,7 @@ namespace = Collection(
     build,
     publish,
     plan,
+    rehearse,
     deploy,
     rollback,
     restart,

@@ -33,6 +33,7 @@ VERBS: dict[str, set[str]] = {
     "status": set(),
     "report": set(),
     "notify": set(),
+    "rehearse": set(),
 }
 #: yaml is not among them: Invoke imports it by itself.
 HEAVY = ("boto3", "botocore", "rich", "fabric", "pydantic", "isal", "moto", "duckdb", "sqlglot")

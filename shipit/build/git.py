@@ -140,6 +140,10 @@ class Git:
             for sha, author, seconds, subject in zip(*[iter(fields)] * 4, strict=True)
         )
 
+    def resolve(self, name: str) -> str:
+        """Return the commit that a name means, empty where this repository holds none of that name."""
+        return self._ask(f"rev-parse --verify {quote(name + '^{commit}')}").strip() if self._knows(name) else ""
+
     def _knows(self, name: str) -> bool:
         """Tell whether the repository holds the commit; `--verify` takes no flag for a name."""
         if not name:

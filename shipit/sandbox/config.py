@@ -32,6 +32,7 @@ class SandboxConfig:
     region: str = REGION
     queues: tuple[str, ...] = ()
     instances: int = 0
+    even: bool = False
     workers: str = "stub"
     hook_processes: int = 4
     heartbeat: float = 300.0
@@ -91,6 +92,7 @@ def from_settings(settings: Settings) -> SandboxConfig:
         region=settings.region or REGION,
         queues=wanted.queue_names or _names(wanted.queues),
         instances=wanted.instances,
+        even=wanted.even,
         workers=wanted.workers,
         hook_processes=wanted.hook_processes,
         heartbeat=settings.reports.heartbeat,

@@ -36,9 +36,12 @@ class Operations(Protocol):
         """Create a deployment group."""
 
 
-def sizes(instances: int, queues: int) -> list[int]:
-    """Spread the instances over the queues, at least one each where there are enough of them."""
-    weights = [_WEIGHTS[n % len(_WEIGHTS)] for n in range(queues)]
+def sizes(instances: int, queues: int, *, even: bool = False) -> list[int]:
+    """Spread the instances over the queues, at least one each where there are enough of them.
+
+    With `even`, groups differ by one instance at most.
+    """
+    weights = [1 if even else _WEIGHTS[n % len(_WEIGHTS)] for n in range(queues)]
     floor = 1 if instances >= queues else 0
     rest = instances - floor * queues
     shares = [floor + rest * w // sum(weights) for w in weights]
@@ -52,7 +55,7 @@ def seed_moto(moto: Moto, config: SandboxConfig) -> None:
     for bucket in dict.fromkeys((config.bucket, config.report_bucket)):
         moto.create_bucket(bucket)
     moto.create_fleet_template(_TEMPLATE)
-    for queue, size in zip(config.queues, sizes(config.instances, len(config.queues)), strict=True):
+    for queue, size in zip(config.queues, sizes(config.instances, len(config.queues), even=config.even), strict=True):
         tags = {config.queue_tag: queue, **config.tags}
         moto.create_group(f"{config.application}-{queue}", _TEMPLATE, size, tags)
 

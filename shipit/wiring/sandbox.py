@@ -11,6 +11,8 @@ from shipit.errors import UsageError
 from shipit.events import Notice
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from shipit.display import Display
     from shipit.sandbox.config import SandboxConfig
     from shipit.settings import Settings
@@ -19,9 +21,10 @@ if TYPE_CHECKING:
 class SandboxTool:
     """Start, stop and show the sandbox of one environment. All methods raise UsageError where it is none."""
 
-    def __init__(self, settings: Settings, display: Display) -> None:
-        """Serve the environment of `settings`."""
+    def __init__(self, settings: Settings, display: Display, home: Path | None = None) -> None:
+        """Serve the environment of `settings`; the sandbox is kept in the folder `home`, the project's by default."""
         self._settings = settings
+        self._home = home
         self._display = display
 
     @cached_property
@@ -29,7 +32,8 @@ class SandboxTool:
         """Return what the sandbox is made of."""
         from shipit.sandbox.config import from_settings
 
-        return from_settings(self._settings)
+        config = from_settings(self._settings)
+        return replace(config, root=str(self._home)) if self._home else config
 
     def url(self) -> str:
         """Return the address of the sandbox, which is started first where it does not run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -33,19 +33,26 @@ if TYPE_CHECKING:
     from shipit.settings import Settings
     from shipit.wiring.restarter import Restarter
     from shipit.wiring.scout import Scout
+    from shipit.wiring.stage import Stage
 
 
 class Tool:
     """Hold the parts of one command, each made when it is first asked for."""
 
-    def __init__(self, context: Context, settings: Settings, display: Display) -> None:
-        """Wire for one environment."""
+    def __init__(self, context: Context, settings: Settings, display: Display, home: Path | None = None) -> None:
+        """Wire for one environment; a sandbox is kept in `home`, by default the project's folder."""
         self.context = context
         self.settings = settings
         self.display = display
         self.clock = SystemClock()
         self._rules: dict[str, HealthRule] = {}
-        self.sandbox = SandboxTool(settings, display)
+        self.sandbox = SandboxTool(settings, display, home)
+
+    def stage(self, queues: Sequence[str], *, kill: bool) -> Stage:
+        """Return a sandbox for one rehearsal, for these queues; it is there between `with` and its end."""
+        from shipit.wiring.stage import Stage
+
+        return Stage(self.context, self.settings, self.display, queues, kill=kill)
 
     @cached_property
     def session(self) -> AwsSession:
