@@ -196,7 +196,8 @@ class RehearsedTask(_Table):
 class RehearseSettings(_Table):
     """Shape a rehearsal: which tasks flow, how many a second in all, in how many groups of how many instances.
 
-    `notice` is what a spot instance is given before it goes, `visibility` the queues' timeout.
+    `notice` is what a spot instance is given before it goes, `visibility` the queues' timeout, `instance_env` what
+    /etc/shipit/instance.env says besides the facts.
     """
 
     tasks: tuple[RehearsedTask, ...] = ()
@@ -205,6 +206,7 @@ class RehearseSettings(_Table):
     instances: int = Field(default=2, ge=1, le=10)
     notice: Annotated[Duration, Field(ge=1, le=120)] = 20.0
     visibility: Annotated[Duration, Field(ge=2)] = 30.0
+    instance_env: dict[str, str] = Field(default_factory=dict)
 
 
 class Settings(_Table):

@@ -21,6 +21,7 @@ from shipit.flows.rollback import rollback
 from shipit.models import PublishedBuild
 from shipit.plan import patterns
 from shipit.rehearse import Kill, Limits, Ran, Row, Tally, TaskMessage, Traffic, read_line, tally
+from shipit.rehearse.journal import FAILURE, SUCCESS
 from shipit.wiring import Tool
 from shipit.wiring.stage import Stage
 from shipit.wording import duration, plural
@@ -235,8 +236,12 @@ class _Rehearsal:
         for queue in self.queues[:_VICTIMS]:
             self.kills.append(Kill(queue=queue, at=time.time()))
             self.stage.kill(queue, seed=len(self.kills))
-        self._say(f"killed a worker of {', '.join(self.queues[:_VICTIMS])} (SIGKILL)")
-        self._wait(self._limits.redelivered + _CALM)
+        self._say(f"killed a worker of {' and '.join(self.queues[:_VICTIMS])} (SIGKILL)")
+        began = time.monotonic()
+        held = {one.id for one in self._traffic.sent}
+        while held - self._ended() and time.monotonic() - began < self._limits.redelivered + _CALM:
+            self._wait(_LOOK)
+        self._wait(_CALM)
 
     def _reclaim(self) -> None:
         """Let spot take two instances, and wait for those that come in their place."""
@@ -276,8 +281,7 @@ class _Rehearsal:
                 empty_since = math.inf
             else:
                 empty_since = min(empty_since, now)
-            ended = {one.id for one in self.ran if one.state in ("SUCCESS", "FAILURE")}
-            missing = sum(one.id not in ended for one in self._traffic.sent)
+            missing = {one.id for one in self._traffic.sent} - self._ended()
             # A task may still run a second time, though its message is gone.
             longest = max((one.runtime for one in self.ran), default=0.0)
             if now - empty_since > (visibility if missing else longest + _CALM):
@@ -285,6 +289,10 @@ class _Rehearsal:
             if now - began > _PATIENCE * visibility + 60:
                 self.problems.append("the queues did not get empty")
                 return
+
+    def _ended(self) -> set[str]:
+        """Return the tasks that ended, well or not."""
+        return {one.id for one in self.ran if one.state in (SUCCESS, FAILURE)}
 
     def _wait(self, seconds: float) -> None:
         """Let time pass, and read what the workers print meanwhile."""

@@ -32,7 +32,7 @@ _BROKEN = "#!/bin/sh\necho 'broken on purpose: inv rehearse made this build of y
 #: Seconds that a sandbox lives on whose rehearsal was killed.
 _IDLE = 120.0
 #: With workers that are killed: seconds until a message is visible again, and that a keeper asks for each time.
-_VISIBILITY = 8.0
+_VISIBILITY = 6.0
 #: Seconds between two polls of a rollout, at most.
 _POLL = 0.5
 
@@ -57,18 +57,19 @@ class Stage:
 
     def __enter__(self) -> Self:
         self._lock = _only_one(self._home)
-        self._clear()
-        self._home.mkdir(parents=True, exist_ok=True)
-        self.tool.sandbox.url()
+        try:
+            self._clear()  # what a rehearsal that was killed left
+            self._home.mkdir(parents=True, exist_ok=True)
+            self.tool.sandbox.url()
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with held_back():
-            self._clear()
-            if self._lock:
-                self._lock.close()
+        self._end()
 
     @property
     def queues(self) -> Queues:
@@ -164,6 +165,14 @@ class Stage:
     def _publish(self, settings: Settings) -> PublishedBuild:
         return self.tool.publish(*build(self._context, settings, listen=self.tool.display))
 
+    def _end(self) -> None:
+        with held_back():
+            try:
+                self._clear()
+            finally:
+                if self._lock:
+                    self._lock.close()
+
     def _clear(self) -> None:
         lifecycle.stop(self.tool.sandbox.config)
         shutil.rmtree(self._home, ignore_errors=True)
@@ -173,7 +182,7 @@ def _settings(
     asked: Settings, queues: Sequence[str], root: Path, visibility: float, instance_env: Mapping[str, str]
 ) -> Settings:
     """Return the settings of the rehearsal's environment: nothing of the real one is read, written or told."""
-    own = asked.sandbox.instance_env if asked.sandbox else {}
+    own = {**(asked.sandbox.instance_env if asked.sandbox else {}), **asked.rehearse.instance_env}
     return asked.model_copy(
         update={
             "env": _ENV,

@@ -222,7 +222,8 @@ class ProcessAgent:
     def _environment(self, facts: InstanceFacts, folder: InstanceFolder) -> dict[str, str]:
         """Return a whole environment: nothing of the daemon's own leaks into an instance."""
         return {
-            "PATH": f"{folder.programs}:{_SYSTEM_PATH}",
+            # Last the programs beside the Python that runs us, which is the machine's own to an instance.
+            "PATH": f"{folder.programs}:{_SYSTEM_PATH}:{Path(sys.executable).parent}",
             "HOME": str(folder.root),
             "LANG": "C.UTF-8",
             "SHIPIT_ROOT": str(folder.root),
@@ -294,6 +295,7 @@ def _deployment_environment(command: Command) -> dict[str, str]:
 
 def _write_python(folder: Path) -> None:
     """Give hooks this very Python: what else `python3` may be on a laptop (a version manager's shim) is slow."""
-    path = folder / "python3"
-    path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")
-    path.chmod(0o755)
+    for name in ("python3", "python"):
+        path = folder / name
+        path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")
+        path.chmod(0o755)
