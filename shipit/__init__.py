@@ -18,6 +18,7 @@ A command is a flow over a few stages. Each stage is one module with one job, an
     ledger      what was rolled out, by whom, and orders to it    writes S3, by conditions
     history     rollouts -> rows, and the last good build         pure
     status      fleet, last rollout -> what runs, in a line       pure
+    rehearse    tasks that flow through a rollout, counted        `tally` is pure; sends messages from a thread
     report      a rollout's record -> one HTML page               pure
     notify      who hears of a start and an end                   HTTP, a command of the user's
 

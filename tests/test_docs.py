@@ -13,6 +13,7 @@ from shipit.settings import (
     BuildSettings,
     LintSettings,
     NotifySettings,
+    RehearseSettings,
     ReportSettings,
     RolloutSettings,
     SandboxSettings,
@@ -29,6 +30,7 @@ TABLES = {
     "rollout": RolloutSettings,
     "notify": NotifySettings,
     "lint": LintSettings,
+    "rehearse": RehearseSettings,
 }
 #: Flags of other programs that stand alone in the text.
 FOREIGN = {"--memory"}
