@@ -329,5 +329,7 @@ def _seconds(value: float) -> object:
 def _verdict(found: Tally, *, tasks: bool) -> str:
     if not tasks:
         return "every rollout ended as it should; no task flowed"
+    queued = found.total.queued
+    crowd = f"; {plural(queued, 'task')} waited long: the rate is more than the workers do" if queued else ""
     again = f", {plural(found.total.twice, 'task')} twice around a kill" if found.total.twice else ""
-    return f"{plural(found.total.sent, 'task')} sent, none lost, none stranded{again or ', none done twice'}"
+    return f"{plural(found.total.sent, 'task')} sent, none lost, none stranded{again or ', none done twice'}{crowd}"

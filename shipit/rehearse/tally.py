@@ -41,6 +41,7 @@ class Row:
     stranded       ended well, but given out to a worker that was stopped, and kept from all others for too long
     twice          ended well more than once; `twice_killed` of them around a kill
     redelivered    given out more than once, `late` of them too long after the kill of a worker
+    queued         given out once, and waited as long as a stranded one: there was more to do than workers did
     wait           seconds from the sending to the start: half of the tasks at most `p50`, all at most `longest`
     redelivery     the longest time in seconds from a kill to the start elsewhere
     """
@@ -55,6 +56,7 @@ class Row:
     twice_killed: int = 0
     redelivered: int = 0
     late: int = 0
+    queued: int = 0
     p50: float = math.nan
     longest: float = math.nan
     redelivery: float = math.nan
@@ -81,6 +83,7 @@ class _Fate:
     twice_killed: bool = False
     redelivered: bool = False
     late: bool = False
+    queued: bool = False
     wait: float = math.nan
     redelivery: float = math.nan
 
@@ -121,6 +124,7 @@ def _fate(sent: Sent, ends: Sequence[Ran], kills: Sequence[float], limits: Limit
         # A kill explains a wait only if it came before the task was overdue.
         stranded=kept and not any(at <= sent.at + limits.drained for at in before),
         late=redelivery > limits.redelivered,
+        queued=wait > limits.drained and first.received == 1,
         wait=wait,
         redelivery=redelivery,
     )
@@ -149,9 +153,17 @@ def _problems(total: Row, limits: Limits) -> Iterable[str]:
     if total.stranded:
         yield (
             f"{plural(total.stranded, 'task')} stranded: a worker that was stopped kept them from all others "
-            f"for more than {limits.drained:g} s"
+            f"for more than {limits.drained:g} s{_crowded(total)}"
         )
     if total.late:
-        yield f"{plural(total.late, 'task')} given out anew more than {limits.redelivered:g} s after a kill"
+        late = f"{plural(total.late, 'task')} given out anew more than {limits.redelivered:g} s after a kill"
+        yield f"{late}{_crowded(total)}"
     if total.failed:
         yield f"{plural(total.failed, 'task')} raised: see what the workers say, and the arguments in [rehearse]"
+
+
+def _crowded(total: Row) -> str:
+    """Say where a wait may have another cause; it counts all the same, for nobody can tell."""
+    if not total.queued:
+        return ""
+    return f" (or waited behind others, as {plural(total.queued, 'task')} did that long: send fewer, [rehearse] rate)"

@@ -19,7 +19,7 @@ notice = "15s"
 visibility = "20s"
 tasks = [
   { name = "nap", queue = "email-digest", args = [0.2] },
-  { name = "nap", queue = "images-resize", kwargs = { seconds = 1.0 } },
+  { name = "nap", queue = "images-resize", kwargs = { seconds = 0.5 } },
   { name = "email.build_digest", queue = "reports", args = [["a", "b"]] },
 ]
 """

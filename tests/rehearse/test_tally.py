@@ -87,7 +87,15 @@ def test_a_task_that_came_back_at_the_visibility_timeout_is_stranded() -> None:
 
 
 def test_a_task_that_waited_for_its_turn_is_not_stranded() -> None:
-    assert one(ran(ended=131, received=1)).problems == ()
+    found = one(ran(ended=131, received=1))
+    assert (found.total.queued, found.problems) == (1, ())
+
+
+def test_among_tasks_that_waited_for_their_turn_a_stranded_one_counts_but_is_doubted() -> None:
+    tasks = [sent("a"), sent("b")]
+    found = tally(tasks, [ran("a", ended=131), ran("b", ended=131, received=2)], [], LIMITS)
+    assert (found.total.queued, found.total.stranded) == (1, 1)
+    assert "or waited behind others, as 1 task did that long" in found.problems[0]
 
 
 def test_where_nobody_tells_how_often_it_was_given_out_a_long_wait_counts_as_stranded() -> None:
