@@ -7,6 +7,7 @@ by benchmarks/faults.py on a larger one. What CodeDeploy says afterwards is held
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import threading
@@ -14,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,10 @@ SCRIPTED, STUB = "scripted", "stub"
 #: Looks at instances every second instead of every quarter of a minute: no row waits for it.
 _QUICK = 'look-every = "1s"'
 _TIMEOUT = 300.0
+#: The folder that shifts the wall clock of a Python process which has it on its path.
+_STEPPING = str(Path(__file__).parent / "stepping")
+#: Seconds by which a machine's own clock may be corrected while a row is played and judged.
+_SKEW = 60.0
 
 
 def queues(count: int) -> tuple[str, ...]:
@@ -44,7 +50,9 @@ def fault(name: str, **flags: object) -> Fault:
 class Row:
     """Say what goes wrong and how the deploy must end.
 
-    `first` is in effect when it begins, `middle` when its first deployments run; then `number` is sent to it. Each
+    `first` is in effect when it begins, `middle` when its first deployments run; then `number` is sent to it, or the
+    wall clock of its process `steps` away from the machine's, by so many seconds one after the other, the first time
+    before it has a plan. Each
     lifecycle event takes `seconds`. It ends with `code` and all of `words`; `groups` are those that must succeed,
     None all of them; none has more than `most` deployments. With `resume` the faults are lifted and
     `inv deploy --resume` must end it well. `spoils`: hangs are left behind, so that the next row needs a new sandbox.
@@ -55,6 +63,7 @@ class Row:
     first: Sequence[Fault] = ()
     middle: Sequence[Fault] = ()
     number: int = 0
+    steps: Sequence[float] = ()
     seconds: float = 0.05
     workers: str = SCRIPTED
     clock: float = 1.0
@@ -228,6 +237,7 @@ def rows(minute: float = 60.0) -> tuple[Row, ...]:
             quick=False,
         ),
         Row(name="two at the same instant", seconds=0.5, twice=True),
+        Row(name="the clock steps", seconds=0.8, steps=(3600, -3600, 0)),
         Row(
             name="Ctrl-C",
             quick=False,
@@ -354,7 +364,10 @@ class Stage:
         wrong += [f"{len(succeeded)} groups succeeded, not {wanted}"] if len(succeeded) != wanted else []
         wrong += [f"{name} has {n} deployments" for name, n in per_group.items() if n > row.most]
         wrong += [f"{name} has the same try {n} times" for (name, _), n in tries.items() if n > 1]
-        outcome = _recorded(project)
+        record = _recorded(project)
+        outcome = record["outcome"]
+        if row.steps:
+            wrong += _out_of_time(record, seconds)
         if 0 in (ended.code, *(o.code for o in others)) and outcome not in ("deployed", "converged"):
             wrong.append(f"its record says {outcome!r}")
         wrong += [f"{name} is said to have succeeded" for name in sorted(claimed - succeeded)]
@@ -379,27 +392,42 @@ def _verify(row: Row) -> tuple[str, ...]:
 def _deploy(project: Project, row: Row) -> tuple[Ran, list[Ran]]:
     """Run the deploy of a row, and let happen in its middle what is to; return what was first, and the loser."""
     words = ("deploy", *_verify(row), *row.flags)
-    processes = [project.start(*words) for _ in range(1 + row.twice)]
+    clock = project.root / ".shipit" / "clock-step"
+    stepping = {}
+    if row.steps:
+        clock.write_text("0")
+        stepping = {
+            "CLOCK_STEP": str(clock),
+            "PYTHONPATH": os.pathsep.join((_STEPPING, os.environ.get("PYTHONPATH", ""))),
+        }
+    processes = [project.start(*words, env=stepping) for _ in range(1 + row.twice)]
     guard = threading.Timer(_TIMEOUT, lambda: [process.kill() for process in processes])
     guard.start()
     seen = []
-    if row.middle or row.number:
+    rivals = []
+    if row.middle or row.number or row.steps:
         assert processes[0].stdout
         for line in processes[0].stdout:
             seen.append(line)
+            if row.steps and len(seen) == 1:
+                clock.write_text(str(row.steps[0]))
             if " started" in line:
                 break
         for one in row.middle:
             project.control("fault", **one)
         if row.number:
             processes[0].send_signal(row.number)
+        for step in row.steps:
+            clock.write_text(str(step))
+            # Whether the lock has expired is by S3's clock: nobody gets it whose own is wrong.
+            rivals += [project.inv(*words, env=stepping)] if step else []
     ran = []
     for process in processes:
         out, err = process.communicate()
         ran.append(Ran(process.returncode, "".join(seen) + out, err))
     guard.cancel()
     ran.sort(key=lambda one: one.code == 4)
-    return ran[0], ran[1:]
+    return ran[0], [*ran[1:], *rivals]
 
 
 def _last(ran: Ran) -> str:
@@ -408,12 +436,26 @@ def _last(ran: Ran) -> str:
     return next((line for line in lines if line.startswith("error")), lines[0])
 
 
-def _recorded(project: Project) -> str:
-    """Return what the record of the last rollout says of its end."""
+def _out_of_time(record: Mapping[str, Any], seconds: float) -> list[str]:
+    """Say what the record of a row that took so many seconds claims to have taken longer, or to have ended first."""
+    wrong = []
+    for name, entry in {"the rollout": record, **record["groups"]}.items():
+        took = datetime.fromisoformat(entry["ended_at"]) - datetime.fromisoformat(entry["started_at"])
+        if not 0 < took.total_seconds() <= seconds:
+            wrong.append(f"{name} is said to have taken {took}, and the whole took {seconds:.1f} s")
+    begun = datetime.fromisoformat(record["started_at"])
+    if not 0 <= (datetime.now(UTC) - begun).total_seconds() <= seconds + _SKEW:
+        wrong.append(f"it is said to have begun at {begun}")
+    return wrong
+
+
+def _recorded(project: Project) -> dict[str, Any]:
+    """Return the record of the last rollout."""
     s3 = _client(project, "s3")
     folder = "rollouts/sandbox/"
     latest = json.load(s3.get_object(Bucket="shipit-test", Key=f"{folder}latest.json")["Body"])["id"]
-    return str(json.load(s3.get_object(Bucket="shipit-test", Key=f"{folder}{latest}.json")["Body"])["outcome"])
+    found: dict[str, Any] = json.load(s3.get_object(Bucket="shipit-test", Key=f"{folder}{latest}.json")["Body"])
+    return found
 
 
 def _client(project: Project, service: str) -> Any:

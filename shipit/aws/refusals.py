@@ -17,6 +17,9 @@ _TRANSIENT = THROTTLES | {"InternalFailure", "InternalError", "ServiceUnavailabl
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _UNKNOWN_KEY = {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "AuthFailure"}
+#: What services say of a signature that is dated more than a few minutes away from their own time, where the code
+#: (InvalidSignatureException, SignatureDoesNotMatch) does not; S3 has the code RequestTimeTooSkewed for it.
+_MISDATED = ("Signature expired", "Signature not yet current")
 _WRONG_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "301", "IllegalLocationConstraintException"}
 _LOGIN = "log in again (`aws sso login`), or set AWS_PROFILE or `profile` in shipit.toml"
 _REGION = "check `region` in shipit.toml or AWS_REGION"
@@ -67,6 +70,11 @@ def _refused(error: ClientError) -> AwsError:
     details = error.response.get("Error", {})
     said = details.get("Message", "") or code
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code == "RequestTimeTooSkewed" or said.startswith(_MISDATED):
+        # It passes once the clock is right again, as after a step that is taken back.
+        return AwsUnavailable(
+            f"AWS refused {operation}, for this machine's clock is wrong ({code})", hint="set the clock, by NTP"
+        )
     if code in _EXPIRED:
         return AwsLoggedOut(f"the AWS credentials have expired ({operation}: {code})", hint=_LOGIN)
     if code in _UNKNOWN_KEY or code == "SignatureDoesNotMatch":

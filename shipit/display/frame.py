@@ -80,7 +80,8 @@ def _passed(board: Board, now: datetime) -> str:
     """Say how long it has taken, and how long past rollouts say that it will."""
     if board.started_at is None:
         return ""
-    seconds = (now - board.started_at).total_seconds()
+    # A rollout that is watched was begun by another machine's clock.
+    seconds = max((now - board.started_at).total_seconds(), 0.0)
     expected = board.plan.expected if board.plan else None
     if not expected or (board.paused and board.paused.seconds is None):
         return duration(seconds)

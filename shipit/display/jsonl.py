@@ -14,6 +14,7 @@ from pathlib import PurePath
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from shipit.clock import steady_now
 from shipit.display.writer import Writer, write_error
 from shipit.errors import ShipitError
 from shipit.events import Event
@@ -53,14 +54,10 @@ def encode(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class JsonDisplay:
     """Print events for programs: every line has `schema`, `event` and `at`, and stands alone."""
 
-    def __init__(self, stream: TextIO, *, now: Callable[[], datetime] = _now) -> None:
+    def __init__(self, stream: TextIO, *, now: Callable[[], datetime] = steady_now) -> None:
         """Print to `stream`; `now` dates what has no time of its own."""
         self._writer = Writer(stream)
         self._now = now

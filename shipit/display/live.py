@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -18,6 +18,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
+from shipit.clock import steady_now
 from shipit.display.blocks import plan_lines, summary_lines, value_lines, verdict, verification_lines
 from shipit.display.board import Board
 from shipit.display.failures import failure_told
@@ -76,7 +77,7 @@ def open_live(stream: TextIO, env: Mapping[str, str]) -> LiveDisplay:
 class LiveDisplay:
     """Show a command on a terminal that rich drives."""
 
-    def __init__(self, console: Console, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, console: Console, *, now: Callable[[], datetime] = steady_now) -> None:
         """Show on `console`; `now` is the clock that elapsed times run by."""
         self._console = console
         self._now = now

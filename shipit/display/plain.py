@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from types import TracebackType
 from typing import Self, TextIO
 
+from shipit.clock import steady_now
 from shipit.display.blocks import (
     MANY,
     plan_lines,
@@ -52,14 +53,12 @@ _MANY = timedelta(seconds=15)
 _PASSING = (GroupStarted, GroupProgress, GroupEnded, GroupDiagnosed, Throttled, Notice)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class PlainDisplay:
     """Print without colour or cursor movement, each line flushed; times are local, as a log's reader counts them."""
 
-    def __init__(self, stream: TextIO, *, now: Callable[[], datetime] = _now, zone: tzinfo | None = None) -> None:
+    def __init__(
+        self, stream: TextIO, *, now: Callable[[], datetime] = steady_now, zone: tzinfo | None = None
+    ) -> None:
         """Print to `stream`; `zone` is the time zone shown, the machine's by default."""
         self._writer = Writer(stream)
         self._now = now

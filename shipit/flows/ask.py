@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 from shipit.errors import ShipitError, UsageError
@@ -47,7 +46,7 @@ def status(tool: Tool) -> None:
         tool.fleet.read(),
         tool.ledger.latest(),
         lambda group: running_build(group.last_success, prefix),
-        now=datetime.now(UTC),
+        now=tool.clock.now(),
         lock=str(holding).removeprefix("locked by ") if holding and not holding.expired else "",
     )
     tool.display.value("status", found.fields)
@@ -104,7 +103,7 @@ def report(tool: Tool, rollout: str, output: str) -> None:
 
     record = tool.ledger.read(rollout) if rollout else _latest(tool)
     path = Path(output or f"shipit-{record.env}-{record.id}.html")
-    path.write_text(render(record, now=datetime.now(UTC)), encoding="utf-8")
+    path.write_text(render(record, now=tool.clock.now()), encoding="utf-8")
     tool.display.value("report", {"report": str(path)})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from shipit.diagnose import cluster, explain
 from shipit.errors import AwsUnavailable, BusyError, DriftError, Interrupted, ShipitError, StillRunning, UsageError
@@ -86,7 +86,7 @@ def _find(tool: Tool, rollout: str) -> RolloutRecord:
 def _from_codedeploy(tool: Tool, rollout: str) -> RolloutRecord | None:
     """Gather a rollout from the descriptions of its deployments; groups deployed to since are not among them."""
     groups = {}
-    mark, begun = None, datetime.now(UTC)
+    mark, begun = None, tool.clock.now()
     for group in tool.fleet.read().groups:
         last = group.last_attempt
         found = Mark.of(rollout, last)
@@ -266,7 +266,8 @@ class _Watcher:
                 rollout_id=self._record.id,
                 version=self._record.build,
                 phases=_phases(self._concluded().groups),
-                seconds=(self._tool.clock.now() - self._record.started_at).total_seconds(),
+                # The start is by the clock of another process, maybe of another machine.
+                seconds=max((self._tool.clock.now() - self._record.started_at).total_seconds(), 0.0),
                 calls=dict(self._tool.session.calls),
                 at=self._tool.clock.now(),
                 interrupted=interrupted,
@@ -347,7 +348,7 @@ def _stop_all(tool: Tool, record: RolloutRecord) -> int:
         now = tool.ledger.find(record.id) or record
         if not active and not (driven and now.outcome is Outcome.RUNNING):
             if now.outcome is Outcome.RUNNING or now.outcome.resumable:
-                ended = replace(now, outcome=Outcome.STOPPED, ended_at=datetime.now(UTC))
+                ended = replace(now, outcome=Outcome.STOPPED, ended_at=tool.clock.now())
                 tool.ledger.write(ended)
             return len(stopped)
         if tool.clock.now().timestamp() >= deadline:

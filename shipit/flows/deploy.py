@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from shipit.errors import DriftError, Interrupted, PreflightError, ShipitError, UsageError
 from shipit.events import Notice
@@ -57,7 +56,7 @@ def deploy(tool: Tool, wish: Wish, *, dry_run: bool) -> None:
     published = tool.builds.get(wish.build) if wish.build else tool.publish(*tool.build())
     if tool.settings.protected and not wish.yes:
         _ask(tool, replace(wish, build=published.build.version))
-    rollout = new_id(datetime.now(UTC))
+    rollout = new_id(tool.clock.now())
     with locked(tool, wish, build=published.build.version, rollout=rollout) as held:
         made = prepare(tool, published, only=wish.only, allow_older=wish.allow_older, rollout=rollout)
         tool.display.plan(made)
@@ -70,7 +69,7 @@ def deploy(tool: Tool, wish: Wish, *, dry_run: bool) -> None:
 
 def launch(tool: Tool, made: RolloutPlan, held: Held, wish: Wish, *, undoes: str = "") -> None:
     """Lead a new rollout of the plan, and take it back where it fails and the policy says so."""
-    record = replace(_opened(made, wish), undoes=undoes)
+    record = replace(_opened(tool, made, wish), undoes=undoes)
     conductor = Conductor(tool, made, begin(made, policy_of(tool)), record, held, manner_of(tool, wish))
     _lead(tool, conductor, held, wish)
     undo.mark_undone(tool, record)
@@ -154,7 +153,7 @@ def restart(tool: Tool, wish: Wish) -> None:
         raise UsageError(f"nothing was deployed to {tool.settings.env} yet", hint="start with inv deploy")
     if tool.settings.protected and not wish.yes:
         confirm(f"Restart every worker of {tool.settings.env}?", tool.settings.env, yes=False)
-    rollout = new_id(datetime.now(UTC))
+    rollout = new_id(tool.clock.now())
     with locked(tool, wish, build=latest.build, rollout=rollout) as held:
         made = prepare(tool, tool.builds.get(latest.build), only=wish.only, allow_older=True, rollout=rollout)
         again = tuple(
@@ -170,12 +169,12 @@ def restart(tool: Tool, wish: Wish) -> None:
         made = replace(made, groups=again)
         tool.display.plan(made)
         refuse(made)
-        record = replace(_opened(made, wish), why=wish.why or "restart", restart=True)
+        record = replace(_opened(tool, made, wish), why=wish.why or "restart", restart=True)
         state = begin(made, policy_of(tool))
         Conductor(tool, made, state, record, held, manner_of(tool, wish), deployer=tool.restarter).run()
 
 
-def _opened(made: RolloutPlan, wish: Wish) -> RolloutRecord:
+def _opened(tool: Tool, made: RolloutPlan, wish: Wish) -> RolloutRecord:
     """Return the record of a rollout that is about to begin."""
     return RolloutRecord(
         id=made.id,
@@ -183,7 +182,7 @@ def _opened(made: RolloutPlan, wish: Wish) -> RolloutRecord:
         build=made.published.build.version,
         by=author(),
         why=wish.why,
-        started_at=datetime.now(UTC),
+        started_at=tool.clock.now(),
         groups=entries(made),
         excluded=excluded(made),
         verify=wish.verify,

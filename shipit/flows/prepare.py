@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from shipit.errors import BusyError, PreflightError, ShipitError, UsageError
 from shipit.estimate import makespan, seconds_by_group
@@ -44,9 +43,9 @@ def prepare(
         newer=(lambda running: "") if allow_older else _Newer(tool, published),
         expected=_expected(tool, fleet),
         slots=tool.slots,
-        now=datetime.now(UTC),
+        now=tool.clock.now(),
     )
-    made = make_plan(fleet, published, rules, rollout_id=rollout or new_id(datetime.now(UTC)), env=tool.settings.env)
+    made = make_plan(fleet, published, rules, rollout_id=rollout or new_id(tool.clock.now()), env=tool.settings.env)
     return _with_makespan(tool, made)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from shipit.errors import PreflightError
 from shipit.events import Notice
@@ -46,7 +45,7 @@ def take_back(tool: Tool, record: RolloutRecord, held: Held, manner: Manner) -> 
         build=made.published.build.version,
         by=author(),
         why=f"takes back {record.id}",
-        started_at=datetime.now(UTC),
+        started_at=tool.clock.now(),
         groups=entries(made),
         excluded=tuple(n for n in record.groups if n not in {p.group.name for p in made.groups}) + record.excluded,
         verify=verify,
@@ -101,7 +100,7 @@ def _plan_back(tool: Tool, record: RolloutRecord) -> RolloutPlan:
         )
     main, _ = Counter(p.published.build.version for p in planned if p.published).most_common(1)[0]
     made = RolloutPlan(
-        id=new_id(datetime.now(UTC)),
+        id=new_id(tool.clock.now()),
         env=record.env,
         published=builds[main],
         groups=tuple(planned),

@@ -9,7 +9,7 @@ stage.py       a sandbox of its own for one rehearsal
 sandbox.py     the embedded sandbox's own commands
 """
 
-from shipit.wiring.clock import SystemClock
+from shipit.clock import SystemClock
 from shipit.wiring.tool import Tool
 
 __all__ = ["SystemClock", "Tool"]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from shipit.clock import SystemClock
 from shipit.events import Listener, Throttled
 from shipit.models import Build, HealthRule, PublishedBuild, RolloutPlan, Verification
-from shipit.wiring.clock import SystemClock
 from shipit.wiring.sandbox import SandboxTool
 
 if TYPE_CHECKING:

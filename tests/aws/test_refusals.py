@@ -42,6 +42,23 @@ def test_what_may_pass_is_told_apart(code: str, status: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("RequestTimeTooSkewed", "The difference between the request time and the current time is too large."),
+        ("InvalidSignatureException", "Signature expired: 20260101T000000Z is now earlier than 20260101T010000Z"),
+        ("SignatureDoesNotMatch", "Signature not yet current: 20260101T010000Z is still later than 20260101T000000Z"),
+    ],
+)
+def test_a_wrong_clock_is_named_and_may_be_right_again_later(code: str, message: str) -> None:
+    error = explain(refused(code, message, status=403))
+    assert isinstance(error, AwsUnavailable)
+    assert "clock is wrong" in error.message
+    assert not isinstance(
+        explain(refused("InvalidSignatureException", "The request signature does not match")), AwsUnavailable
+    )
+
+
+@pytest.mark.parametrize(
     ("error", "hint"),
     [
         (boto.NoCredentialsError(), "profile"),
