@@ -11,6 +11,9 @@ from typing import Any
 #: What one connection settles with the other, and is not passed on.
 _HOP = frozenset(("connection", "expect", "keep-alive", "transfer-encoding"))
 
+#: Seconds after which a request that was to meet another is dropped.
+_PATIENCE = 60.0
+
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
@@ -27,6 +30,7 @@ class Door:
         """Stand in front of the loopback port `behind`."""
         self._behind = behind
         self._counting = threading.Lock()
+        self._meeting: tuple[str, threading.Barrier] | None = None
         self._server = _Server(("127.0.0.1", 0), self._handler())
         self.port = self._server.server_port
         self.open()
@@ -47,6 +51,13 @@ class Door:
         with self._counting:
             self.seen, self._number, self._act = 0, number, act
             self._at, self._done, self._shuts = at, done, shuts
+
+    def meet(self, at: str) -> None:
+        """Hold the next request whose operation, or method and path, contains `at`, until there is another."""
+        self._meeting = (at, threading.Barrier(2, action=self._met))
+
+    def _met(self) -> None:
+        self._meeting = None
 
     def close(self) -> None:
         self._server.shutdown()
@@ -75,7 +86,11 @@ class Door:
             def _pass(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
-                goes_in, acts, comes_out = door._passes(operation or f"{self.command} {self.path}")
+                what = operation or f"{self.command} {self.path}"
+                if door._meeting and door._meeting[0] in what:
+                    # Whoever waits for one that never comes sees that nobody answers.
+                    door._meeting[1].wait(timeout=_PATIENCE)
+                goes_in, acts, comes_out = door._passes(what)
                 if goes_in:
                     answer, content = door._ask(self, body)
                 if acts:

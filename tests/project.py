@@ -46,6 +46,10 @@ idle = "10m"
 {more}
 """
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that runs the tests in the background lets them ignore Ctrl-C, and their children would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def free_port() -> int:
     """Return a loopback port that nobody listens on now."""
