@@ -10,6 +10,7 @@ ShipitError (1)
 ├── PreflightError (5)      refused before anything was changed
 ├── StillRunning (6)        our patience ended, the work did not
 ├── AwsError (7)            AWS refused
+│   ├── GroupsRefused (7)   …the deployments of all groups that failed: no build is to blame
 │   ├── AwsLoggedOut (7)    the credentials are missing or have expired: nothing was carried out
 │   └── AwsUnavailable (7)  AWS is out of reach: it may pass, and the call may have been carried out
 │       └── AwsThrottled (7)  AWS refused for the rate alone: nothing was carried out
@@ -93,6 +94,10 @@ class AwsError(ShipitError):
 
 class AwsLoggedOut(AwsError):
     """Report that the credentials are missing or have expired; exit 7. Nothing was carried out."""
+
+
+class GroupsRefused(AwsError):
+    """Report a rollout that is over, and of which AWS refused every deployment that is missing; exit 7."""
 
 
 class AwsUnavailable(AwsError):

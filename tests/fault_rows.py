@@ -210,9 +210,20 @@ def rows(minute: float = 60.0) -> tuple[Row, ...]:
         Row(
             name="CreateDeployment is denied from the third on",
             first=(fault("refuse", code="AccessDeniedException", operation="CreateDeployment", calls=2),),
-            code=1,
-            words=("AWS denied CreateDeployment", "of"),
+            code=7,
+            words=("could not be started", "AWS denied CreateDeployment", "docs/iam.md"),
             groups=2,
+        ),
+        Row(
+            name="creations are denied, and a build is bad",
+            first=(
+                fault("refuse", code="AccessDeniedException", operation="CreateDeployment", calls=4),
+                fault("hook", event="AfterInstall", how="exit", group="*"),
+            ),
+            code=1,
+            words=("AWS denied CreateDeployment", "AfterInstall, exit 1", "groups failed"),
+            groups=0,
+            quick=False,
         ),
         Row(
             name="S3 is down",
@@ -357,7 +368,7 @@ class Stage:
         succeeded = {name for name, status in newest.items() if status == "Succeeded"}
         claimed = {name for ran in (ended, *others) for name in re.findall(r"(\S+): succeeded in", ran.out)}
         of = len(project.config.queues)
-        wanted = of if row.groups is None else row.groups if row.groups > 0 else of + row.groups
+        wanted = of if row.groups is None else row.groups if row.groups >= 0 else of + row.groups
         wrong += [f"exit {ended.code}, not {row.code}"] if ended.code != row.code else []
         wrong += [f"it does not say {word!r}" for word in row.words if word not in ended.all]
         wrong += ["it shows a traceback"] if any("Traceback" in ran.all for ran in (ended, *others)) else []

@@ -296,7 +296,7 @@ def test_a_busy_group_names_its_holder() -> None:
 
 
 def test_every_end_comes_with_a_command() -> None:
-    for code in ("BUSY", "NOT_CREATED", "NO_INSTANCES", "HEALTH_CONSTRAINTS", "MANUAL_STOP", ""):
+    for code in ("BUSY", "NOT_CREATED", "REFUSED", "NO_INSTANCES", "HEALTH_CONSTRAINTS", "MANUAL_STOP", ""):
         for phase in (Phase.FAILED, Phase.STOPPED, Phase.PARTIAL):
             assert AGAIN in explained(end=replace(END, error_code=code, phase=phase)).next_step
 

@@ -112,6 +112,8 @@ def _by_code(end: GroupEnded, again: str) -> tuple[str, str]:
     match end.error_code:
         case "BUSY":
             return said, f"wait for it to end, then {again}"
+        case "REFUSED":
+            return f"could not be started: {said}", f"mend what AWS refused (docs/iam.md), then {again}"
         case "NOT_CREATED":
             return f"could not be started: {said}", again
         case "NO_INSTANCES":

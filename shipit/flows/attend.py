@@ -7,7 +7,16 @@ from dataclasses import replace
 from datetime import datetime
 
 from shipit.diagnose import cluster, explain
-from shipit.errors import AwsUnavailable, BusyError, DriftError, Interrupted, ShipitError, StillRunning, UsageError
+from shipit.errors import (
+    AwsUnavailable,
+    BusyError,
+    DriftError,
+    GroupsRefused,
+    Interrupted,
+    ShipitError,
+    StillRunning,
+    UsageError,
+)
 from shipit.events import (
     GroupDiagnosed,
     GroupEnded,
@@ -311,6 +320,8 @@ def _end_as(tool: Tool, record: RolloutRecord) -> None:
             raise BusyError(f"rollout {record.id} met groups that were busy", hint=again)
         case Outcome.DRIFTED:
             raise DriftError(f"rollout {record.id} left the fleet mixed", hint=again)
+        case Outcome.REFUSED:
+            raise GroupsRefused(f"AWS refused {plural(len(bad), 'group')} of rollout {record.id}{named}", hint=again)
         case Outcome.FAILED | Outcome.STOPPED | Outcome.ROLLED_BACK:
             failed = f", {plural(len(bad), 'group')} failed{named}"
             raise ShipitError(f"rollout {record.id} ended {record.outcome}{failed if bad else ''}", hint=again)

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from shipit.diagnose import cluster, explain, note
-from shipit.errors import AwsError, AwsUnavailable, BusyError, DriftError, Interrupted, ShipitError, StillRunning
+from shipit.errors import (
+    AwsError,
+    AwsUnavailable,
+    BusyError,
+    DriftError,
+    GroupsRefused,
+    Interrupted,
+    ShipitError,
+    StillRunning,
+)
 from shipit.events import (
     Event,
     GroupDiagnosed,
@@ -134,7 +143,7 @@ class Conductor:
             self._rollout.open()
             self._lead()
         except ShipitError as error:
-            if isinstance(error, AwsError):
+            if isinstance(error, AwsError) and not isinstance(error, GroupsRefused):
                 error.hint = "; ".join(filter(None, (error.hint, "inv deploy --resume carries on")))
             ended = error
         except KeyboardInterrupt:
@@ -216,6 +225,12 @@ class Conductor:
             raise BusyError(f"{len(bad)} of {len(state.groups)} groups were busy with another deployment", hint=again)
         if phases == {Phase.PARTIAL}:
             raise DriftError(f"{len(bad)} of {len(state.groups)} groups were only partly deployed{left}", hint=again)
+        if codes == {"REFUSED"}:
+            first = next(iter(bad.values())).error_message
+            raise GroupsRefused(
+                f"{len(bad)} of {len(state.groups)} groups could not be started{left}: {first}",
+                hint=f"mend what AWS refused (docs/iam.md), then {again}",
+            )
         failed = f"{len(bad)} of {len(state.groups)} groups failed"
         if not state.halted:
             raise DriftError(f"{failed}, as many as may; the others have the build", hint=again)

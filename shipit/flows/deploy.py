@@ -195,7 +195,7 @@ def _lead(tool: Tool, conductor: Conductor, held: Held, wish: Wish) -> None:
     except Interrupted:
         raise
     except ShipitError as error:
-        failed = conductor.scribe.record.outcome in (Outcome.FAILED, Outcome.DRIFTED)
+        failed = conductor.scribe.record.outcome in (Outcome.FAILED, Outcome.REFUSED, Outcome.DRIFTED)
         if not failed or tool.settings.rollout.on_failure != "rollback":
             raise
         tool.display.error(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shipit.errors import AwsError, BusyError, DriftError, Interrupted, ShipitError, StillRunning
+from shipit.errors import AwsError, BusyError, DriftError, GroupsRefused, Interrupted, ShipitError, StillRunning
 from shipit.models import NodeState, Outcome, Proof, Verification
 
 
@@ -31,6 +31,7 @@ def outcome_of(ended: ShipitError | None, *, proved: bool, stopped: bool) -> Out
         (StillRunning, Outcome.TIMED_OUT),
         (BusyError, Outcome.BUSY),
         (DriftError, Outcome.DRIFTED),
+        (GroupsRefused, Outcome.REFUSED),
         (AwsError, Outcome.INTERRUPTED),
     ):
         if isinstance(ended, kind):

@@ -19,6 +19,7 @@ class Outcome(StrEnum):
     DEPLOYED = "deployed"  # every group succeeded, and nobody asked the instances
     DRIFTED = "drifted"  # every group succeeded, and the instances say otherwise; or only partly deployed
     FAILED = "failed"
+    REFUSED = "refused"  # of the groups that failed AWS refused every deployment
     BUSY = "busy"  # others held groups
     STOPPED = "stopped"
     TIMED_OUT = "timed-out"

@@ -26,6 +26,7 @@ OUTCOMES = {
     Outcome.DEPLOYED: ("good", "✓"),
     Outcome.DRIFTED: ("warn", "◐"),
     Outcome.FAILED: ("bad", "✗"),
+    Outcome.REFUSED: ("bad", "✗"),
     Outcome.BUSY: ("warn", "»"),
     Outcome.STOPPED: ("warn", "■"),
     Outcome.TIMED_OUT: ("warn", "…"),

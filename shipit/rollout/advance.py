@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shipit.errors import AccountFull, AwsLoggedOut, AwsThrottled, AwsUnavailable, GroupBusy, ShipitError
+from shipit.errors import AccountFull, AwsError, AwsLoggedOut, AwsThrottled, AwsUnavailable, GroupBusy, ShipitError
 from shipit.events import (
     Event,
     GroupBlocked,
@@ -156,7 +156,8 @@ def _refused(
         done_nothing = isinstance(error, AwsThrottled | AwsLoggedOut)
         pause = timedelta(seconds=_THROTTLED_FOR if isinstance(error, AwsThrottled) else _RETRY_AFTER)
         return replace(state, not_before=now + pause, unsure=state.unsure or not done_nothing)
-    return replace(state, phase=Phase.FAILED, ended_at=now, error_code="NOT_CREATED", error_message=error.message)
+    code = "REFUSED" if isinstance(error, AwsError) else "NOT_CREATED"
+    return replace(state, phase=Phase.FAILED, ended_at=now, error_code=code, error_message=error.message)
 
 
 def _blocked(

@@ -139,6 +139,26 @@ def test_watch_follows_to_the_same_end(attended: Attended) -> None:
     assert attended.inv("watch").code == 1
 
 
+def test_a_rollout_of_which_aws_refused_all_that_is_missing_is_no_failure_of_the_build(attended: Attended) -> None:
+    attended.script(0.02)
+    attended.commit()
+    attended.project.control(
+        "fault", name="refuse", code="AccessDeniedException", operation="CreateDeployment", calls=2
+    )
+    refused = attended.inv("deploy", "--no-verify")
+    attended.project.control("fault", name="clear")
+    assert refused.code == 7, refused.all
+    assert "3 of 5 groups could not be started: AWS denied CreateDeployment" in refused.err
+    watched = attended.inv("watch")
+    assert watched.code == 7, watched.all
+    assert attended.last()["outcome"] == "refused"
+    # It is over: what is missing is for a new deploy.
+    resumed = attended.inv("deploy", "--resume", "--no-verify")
+    assert resumed.code == 2, resumed.all
+    again = attended.inv("deploy", "--no-verify")
+    assert again.code == 0, again.all
+
+
 def test_watch_outlives_the_driver_and_ends_as_the_deployments_do(attended: Attended) -> None:
     attended.script(0.7)
     driver = attended.begin(times=len(QUEUES))

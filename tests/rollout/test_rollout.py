@@ -91,6 +91,7 @@ def test_a_deployment_that_cannot_be_created_fails_its_group_with_the_reason() -
     rollout = run(world, life=life)
     assert phases(rollout.state) == {"a": Phase.FAILED, "b": Phase.SUCCEEDED}
     assert rollout.state.groups["a"].error_message == "denied"
+    assert rollout.state.groups["a"].error_code == "REFUSED"
 
 
 def test_a_defect_in_a_thread_fails_its_group_instead_of_hanging() -> None:
@@ -104,6 +105,7 @@ def test_a_defect_in_a_thread_fails_its_group_instead_of_hanging() -> None:
     rollout = run(world, life=life)
     assert phases(rollout.state) == {"a": Phase.FAILED}
     assert "surprise" in rollout.state.groups["a"].error_message
+    assert rollout.state.groups["a"].error_code == "NOT_CREATED"
 
 
 # -- calls that fail -------------------------------------------------------------------------------------------------
