@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 
 @contextmanager
@@ -26,3 +26,26 @@ def held_back() -> Iterator[None]:
             signal.signal(number, handler)
     if came:
         raise KeyboardInterrupt
+
+
+def last_words(say: Callable[[], object], *, seconds: float) -> bool:
+    """Do what a command does last, for at most so many seconds, deaf to Ctrl-C and SIGTERM; tell whether it was done.
+
+    Raises what `say` raises. Past its time it is left to a thread that ends with the process.
+    """
+    failed: list[Exception] = []
+
+    def run() -> None:
+        try:
+            say()
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="last words", daemon=True)
+    # Who asks twice asks for what is being done.
+    with suppress(KeyboardInterrupt), held_back():
+        thread.start()
+        thread.join(seconds)
+    if failed:
+        raise failed[0]
+    return not thread.is_alive()

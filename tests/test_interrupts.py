@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shipit.interrupts import held_back
+from shipit.interrupts import held_back, last_words
 
 
 def _receive(number: signal.Signals, then: Callable[[str], object]) -> None:
@@ -20,7 +20,6 @@ def _receive(number: signal.Signals, then: Callable[[str], object]) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_heeded_at_the_end_of_the_block(number: signal.Signals) -> None:
     before = signal.signal(number, lambda *_: pytest.fail("heeded in the middle"))
-    done = []
     done: list[str] = []
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -60,3 +59,32 @@ def test_another_thread_is_left_alone() -> None:
     thread.start()
     thread.join()
     assert ended == [before]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_last_words_are_said_whatever_signals_come(number: signal.Signals) -> None:
+    before = signal.signal(number, lambda *_: pytest.fail("heeded"))
+    meanwhile = threading.Event()
+    said = []
+
+    def say() -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+        meanwhile.wait(0.05)
+        said.append("it is over")
+
+    try:
+        assert last_words(say, seconds=60)
+        assert said
+    finally:
+        signal.signal(number, before)
+
+
+def test_last_words_that_fail_say_why() -> None:
+    with pytest.raises(ZeroDivisionError):
+        last_words(lambda: 1 / 0, seconds=60)
+
+
+def test_nobody_waits_for_ever_for_last_words() -> None:
+    release = threading.Event()
+    assert not last_words(release.wait, seconds=0.01)
+    release.set()

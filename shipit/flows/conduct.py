@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from shipit.diagnose import cluster, explain, note
 from shipit.errors import (
     AwsError,
     AwsUnavailable,
-    BusyError,
-    DriftError,
     GroupsRefused,
     Interrupted,
     ShipitError,
@@ -26,8 +25,9 @@ from shipit.events import (
     WavePaused,
     WaveStarted,
 )
-from shipit.flows.ends import outcome_of, proof_of
+from shipit.flows.ends import outcome_of, proof_of, sum_of
 from shipit.flows.prepare import refuse_busy
+from shipit.interrupts import last_words
 from shipit.ledger import Scribe
 from shipit.lock import Held
 from shipit.models import (
@@ -50,6 +50,8 @@ _LOOK = 1.0
 _LOOK_AGAIN = 5.0
 #: Seconds that S3 is given to take the record of a rollout that came to its end.
 _LAST_WORD = 120.0
+#: And after an interrupt: GitHub kills a job that was cancelled ten seconds later.
+_HURRY = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,14 +162,24 @@ class Conductor:
         now = self._tool.clock.now()
         outcome = outcome_of(ended, proved=self._manner.verify, stopped=self._rollout.state.closed)
         self.scribe.keep(replace(record, outcome=outcome, ended_at=now, calls=dict(self._tool.session.calls)))
-        # A CI job that was cancelled has a few seconds; what it leaves can be carried on without this word.
-        patience = 0.0 if isinstance(ended, Interrupted) else _LAST_WORD
-        try:
-            self.scribe.close(patience=patience)
-        except (AwsError, KeyboardInterrupt) as error:
-            reason = error.message if isinstance(error, AwsError) else "interrupted"
+        if reason := self._unrecorded(hurried=isinstance(ended, Interrupted)):
             self._tool.display(Notice(text=f"the rollout's end was not recorded: {reason}", warning=True))
-        self._notify(Moment.FAILURE if ended else Moment.SUCCESS, outcome, ended)
+        with suppress(KeyboardInterrupt):
+            self._notify(Moment.FAILURE if ended else Moment.SUCCESS, outcome, ended)
+
+    def _unrecorded(self, *, hurried: bool) -> str:
+        """Write the record's last word; say why that was not possible, or nothing.
+
+        A CI job that was cancelled has a few seconds; what it leaves can be carried on without this word.
+        """
+        try:
+            if not hurried:
+                with suppress(KeyboardInterrupt):
+                    self.scribe.close(patience=_LAST_WORD)
+                    return ""
+            return "" if last_words(self.scribe.close, seconds=_HURRY) else "S3 did not answer in time"
+        except AwsError as error:
+            return error.message
 
     def _lead(self) -> None:
         rollout = self._rollout
@@ -206,35 +218,13 @@ class Conductor:
 
     def _judge(self, *, whole: bool = False) -> None:
         """Raise what the groups' ends amount to: at once where no more may start, else when all is over."""
-        state, build = self._rollout.state, self._made.published.build.version
+        state = self._rollout.state
         if any(g.phase is Phase.STOPPED for g in state.groups.values()) and not state.closed:
             # Whoever stops a rollout leaves word first, and then stops its deployments: that is no failure.
             self.scribe.look()
             self._heed()
-        bad = {n: g for n, g in state.groups.items() if g.phase.bad}
-        waiting = sum(g.phase is Phase.WAITING for g in state.groups.values())
-        if not state.halted and not (whole and bad):
-            return
-        again = f"inv deploy --build {build} starts those that are not on it"
-        left = f"; {waiting} were not started" if waiting else ""
-        if state.closed:
-            raise ShipitError(f"{state.halted}{left}", hint=f"{again}; inv rollback goes back")
-        phases = {g.phase for g in bad.values()}
-        codes = {g.error_code for g in bad.values()}
-        if phases == {Phase.SKIPPED} or codes == {"BUSY"}:
-            raise BusyError(f"{len(bad)} of {len(state.groups)} groups were busy with another deployment", hint=again)
-        if phases == {Phase.PARTIAL}:
-            raise DriftError(f"{len(bad)} of {len(state.groups)} groups were only partly deployed{left}", hint=again)
-        if codes == {"REFUSED"}:
-            first = next(iter(bad.values())).error_message
-            raise GroupsRefused(
-                f"{len(bad)} of {len(state.groups)} groups could not be started{left}: {first}",
-                hint=f"mend what AWS refused (docs/iam.md), then {again}",
-            )
-        failed = f"{len(bad)} of {len(state.groups)} groups failed"
-        if not state.halted:
-            raise DriftError(f"{failed}, as many as may; the others have the build", hint=again)
-        raise ShipitError(f"{failed}{left}", hint=f"{again}; inv rollback goes back")
+        if ended := sum_of(self._rollout.state, self._made.published.build.version, whole=whole):
+            raise ended
 
     def _still_running(self) -> StillRunning:
         state = self._rollout.state

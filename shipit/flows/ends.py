@@ -1,11 +1,12 @@
-"""What stands in a record for the end of a rollout: its outcome, and what the reports proved. Pure."""
+"""How a rollout ends: what its groups' ends amount to, its outcome, and what the reports proved. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from shipit.errors import AwsError, BusyError, DriftError, GroupsRefused, Interrupted, ShipitError, StillRunning
-from shipit.models import NodeState, Outcome, Proof, Verification
+from shipit.models import NodeState, Outcome, Phase, Proof, Verification
+from shipit.rollout import RolloutState
 
 
 def proof_of(found: Sequence[Verification]) -> Proof:
@@ -18,6 +19,35 @@ def proof_of(found: Sequence[Verification]) -> Proof:
         query_id=", ".join(f.cost.query_id for f in found),
         at=found[-1].at,
     )
+
+
+def sum_of(state: RolloutState, build: str, *, whole: bool) -> ShipitError | None:
+    """Return what the groups' ends amount to, None where that is good so far.
+
+    What some of them failed in counts once no more may start, or where the `whole` is over.
+    """
+    bad = [g for g in state.groups.values() if g.phase.bad]
+    if not state.halted and not (whole and bad):
+        return None
+    again = f"inv deploy --build {build} starts those that are not on it"
+    waiting = state.count(Phase.WAITING)
+    left = f"; {waiting} were not started" if waiting else ""
+    if state.closed:
+        return ShipitError(f"{state.halted}{left}", hint=f"{again}; inv rollback goes back")
+    share = f"{len(bad)} of {len(state.groups)} groups"
+    phases, codes = {g.phase for g in bad}, {g.error_code for g in bad}
+    if phases == {Phase.SKIPPED} or codes == {"BUSY"}:
+        return BusyError(f"{share} were busy with another deployment", hint=again)
+    if phases == {Phase.PARTIAL}:
+        return DriftError(f"{share} were only partly deployed{left}", hint=again)
+    if codes == {"REFUSED"}:
+        return GroupsRefused(
+            f"{share} could not be started{left}: {bad[0].error_message}",
+            hint=f"mend what AWS refused (docs/iam.md), then {again}",
+        )
+    if not state.halted:
+        return DriftError(f"{share} failed, as many as may; the others have the build", hint=again)
+    return ShipitError(f"{share} failed{left}", hint=f"{again}; inv rollback goes back")
 
 
 def outcome_of(ended: ShipitError | None, *, proved: bool, stopped: bool) -> Outcome:

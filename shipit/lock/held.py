@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from shipit.errors import AwsError, LockLost
+from shipit.interrupts import last_words
 from shipit.lock.state import TRIES, Store, fate, free, get, span, write
 
 #: Seconds that a release waits for a renewal under way. Past that the lock is left to expire.
 _PATIENCE = 10.0
+#: Seconds that a command, which has nothing else left to do, gives the whole release.
+_FREED_WITHIN = 20.0
 
 
 class Held:
@@ -47,8 +50,8 @@ class Held:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Free the lock."""
-        self.release()
+        """Free the lock, whatever signals come."""
+        last_words(self.release, seconds=_FREED_WITHIN)
 
     def check(self) -> None:
         """Raise LockLost where somebody else has the lock, or may: then nothing more may be started.

@@ -159,6 +159,31 @@ def test_while_it_creates_and_while_deployments_run_they_go_on_and_are_carried_o
 
 
 @pytest.mark.parametrize("number", SIGNALS)
+def test_who_asks_again_and_again_is_told_once_and_the_record_and_the_lock_are_closed(
+    made: Interrupted, number: int
+) -> None:
+    made.commit()
+    process = made.project.start("deploy", "--no-verify", "-e", "behind", env=KEYS)
+    sent = []
+
+    def insist() -> None:
+        # From now on at each write to S3, which is done and not answered yet: the record's last word, the lock's end.
+        sent.append(number)
+        process.send_signal(number)
+        time.sleep(0.2)
+        made.door.arm(1, insist, at="PUT /shipit-test/", done=True, shuts=False)
+
+    made.door.arm(1, insist, at="CreateDeployment", done=True, shuts=False)
+    made._end(process, 0, [])
+    assert len(sent) > 2
+    assert made.is_free()
+    assert made.outcome() == "interrupted"
+    made.door.open()
+    resumed = made.inv("deploy", "--resume", "--no-verify", "--only", "reports")
+    assert resumed.code == 0, resumed.all
+
+
+@pytest.mark.parametrize("number", SIGNALS)
 def test_while_a_wave_pauses_or_is_verified(made: Interrupted, number: int) -> None:
     made.commit()
     ended = made.at_line(number, "is done;", "deploy", "--no-verify")
