@@ -36,10 +36,12 @@ class Wish:
     yes: bool = False
 
 
-def plan(tool: Tool, wish: Wish) -> RolloutPlan:
+def plan(tool: Tool, wish: Wish, rollout: str = "") -> RolloutPlan:
     """Make and print the plan for a published build, or for what a build of HEAD would be called; write nothing."""
     published = tool.builds.get(wish.build) if wish.build else tool.builds.prospective(tool.head())
-    made = prepare(tool, published, only=wish.only, allow_older=wish.allow_older, on_busy=wish.on_busy)
+    made = prepare(
+        tool, published, only=wish.only, allow_older=wish.allow_older, on_busy=wish.on_busy, rollout=rollout
+    )
     tool.display.plan(made)
     return made
 
@@ -54,12 +56,14 @@ def deploy(tool: Tool, wish: Wish, *, dry_run: bool) -> None:
         plan(tool, wish)
         return
     published = tool.builds.get(wish.build) if wish.build else tool.publish(*tool.build())
-    if tool.settings.protected and not wish.yes:
-        _ask(tool, replace(wish, build=published.build.version))
     rollout = new_id(tool.clock.now())
+    asks = tool.settings.protected and not wish.yes
+    shown = _ask(tool, replace(wish, build=published.build.version), rollout) if asks else None
     with locked(tool, wish, build=published.build.version, rollout=rollout) as held:
         made = prepare(tool, published, only=wish.only, allow_older=wish.allow_older, rollout=rollout)
-        tool.display.plan(made)
+        if made != shown:
+            # What was confirmed may have changed while somebody typed.
+            tool.display.plan(made)
         refuse(made)
         if tool.settings.rollout.on_busy == "fail":
             refuse_busy(made)
@@ -249,15 +253,16 @@ def locked(tool: Tool, wish: Wish, *, build: str, rollout: str) -> Held:
     return tool.lock.acquire(claim, wait=wait, listen=lambda line: tool.display(Notice(text=line)))
 
 
-def _ask(tool: Tool, wish: Wish) -> None:
-    """Show what would change in a protected environment, and let a person type its name."""
+def _ask(tool: Tool, wish: Wish, rollout: str) -> RolloutPlan:
+    """Show what would change in a protected environment, let a person type its name, and return what was shown."""
     from shipit.flows.ask import show_commits
 
-    made = plan(tool, wish)
+    made = plan(tool, wish, rollout)
     refuse(made)
     show_commits(tool, made)
     env = tool.settings.env
     confirm(f"{env} is protected.", env, yes=False)
+    return made
 
 
 def _mind_the_empty(tool: Tool, made: RolloutPlan) -> None:

@@ -205,6 +205,7 @@ def test_a_protected_environment_shows_the_commits_and_asks_for_its_name(tmp_pat
         code, said = typed(project, "sandbox", "deploy", "--no-verify")
         assert code == 0, said
         assert said.index("Ann Lee") < said.index("Type 'sandbox'") < said.index("started d-")
+        assert said.count(" groups to deploy (") == 1
 
         (project.root / "worker" / "NOTES").write_text("not committed\n")
         dirty = project.inv("deploy", "--no-verify", "--yes")
