@@ -107,6 +107,16 @@ def test_the_newest_records_come_first_and_neither_orders_nor_damage_are_among_t
     assert len(ledger.recent(50)) == 5
 
 
+def test_a_record_from_before_tries_were_noted_is_read() -> None:
+    store = Objects()
+    ledger = Ledger(store, "test")
+    ledger.open(replace(RECORD, groups={"a": entry()}))
+    del store.values[f"rollouts/test/{RECORD.id}.json"]["groups"]["a"]["tries"]
+    found = ledger.read(RECORD.id)
+    assert found.groups["a"].tries == ()
+    assert found.groups["a"].deployments == ("d-1",)
+
+
 def test_ids_sort_by_time_and_differ_within_a_second() -> None:
     assert new_id(NOON).startswith("20261120-120000-")
     assert len({new_id(NOON) for _ in range(50)}) > 45

@@ -28,7 +28,7 @@ from shipit.models.deployment import (
 from shipit.models.fleet import Fleet, Group, Instance, InstanceFacts
 from shipit.models.lint import Finding, QueueFacts, Severity
 from shipit.models.plan import Action, Allowance, HealthRule, Phase, PlannedGroup, RolloutPlan
-from shipit.models.record import FailureNote, GroupEntry, Outcome, Proof, RolloutRecord, WaveEntry
+from shipit.models.record import FailureNote, GroupEntry, Outcome, Proof, RolloutRecord, Try, WaveEntry
 from shipit.models.verification import Node, NodeState, QueryCost, Report, Verification
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "StoredObject",
     "Target",
     "TargetStatus",
+    "Try",
     "Verification",
     "WaveEntry",
 ]

@@ -50,11 +50,21 @@ class FailureNote:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Try:
+    """Record one deployment of a group: when it began and ended, None where nobody saw that."""
+
+    deployment: str
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class GroupEntry:
     """Record one group of a rollout.
 
     `build` and `revision` are what was to be brought to it, `before` and `before_revision` what it ran; empty where
-    that is unknown. `deployments` are those that the rollout created for it, the oldest first.
+    that is unknown. `deployments` are those that the rollout created for it, the oldest first; `tries` are their
+    times, as far as they were noted.
     """
 
     queue: str = ""
@@ -65,6 +75,7 @@ class GroupEntry:
     before_revision: Revision | None = None
     phase: Phase = Phase.WAITING
     deployments: tuple[str, ...] = ()
+    tries: tuple[Try, ...] = ()
     started_at: datetime | None = None
     ended_at: datetime | None = None
     failure: FailureNote | None = None

@@ -163,18 +163,29 @@ def _row(name: str, group: GroupEntry, scale: Scale, now: datetime) -> Html:
     tone = PHASES[group.phase][0]
     bars: list[Html] = []
     said = [group.phase.value]
-    if group.started_at:
-        ended = group.ended_at or now
-        title = f"{name}: {group.phase}, {clock(group.started_at)} to {clock(ended) if group.ended_at else 'now'}"
-        bars.append(
-            _bar(f"{tone} {'again' if len(group.deployments) > 1 else ''}", group.started_at, ended, scale, title)
-        )
+    if tries := _tries(group):
+        again = "again" if len(group.deployments) > 1 else ""
+        for number, (begun, ended) in enumerate(tries, 1):
+            what = f"try {number} of {len(tries)}" if number < len(tries) else group.phase
+            kind = "warn" if number < len(tries) else tone
+            title = f"{name}: {what}, {clock(begun)} to {clock(ended) if ended else 'now'}"
+            bars.append(_bar(f"{kind} {again}", begun, ended or now, scale, title))
     if group.seconds is not None:
         said = [duration(group.seconds)]
     if len(group.deployments) > 1:
         said.append(f"{len(group.deployments)} tries")
     word = el("span", PHASES[group.phase][1], " ", ", ".join(said), class_=f"tone {tone}")
     return join(el("span", name, class_="name", title=name), _track(bars, scale), word)
+
+
+def _tries(group: GroupEntry) -> list[tuple[datetime, datetime | None]]:
+    """Return when each try began and ended; where not all were noted, one span from the first to the last."""
+    starts = [t.started_at for t in group.tries if t.started_at]
+    if group.started_at is None or not (1 < len(starts) == len(group.tries) == len(group.deployments)):
+        return [(group.started_at, group.ended_at)] if group.started_at else []
+    # A try whose end nobody saw ended before the next one began; the last one's is the group's.
+    ends = [t.ended_at or after for t, after in zip(group.tries, starts[1:], strict=False)]
+    return list(zip(starts, [*ends, group.ended_at], strict=True))
 
 
 def _track(bars: Iterable[Html], scale: Scale) -> Html:

@@ -21,7 +21,7 @@ from shipit.events import (
     Notice,
     RolloutHalted,
 )
-from shipit.models import Deployment, DeploymentStatus, Examination, Overview, Phase, TargetStatus
+from shipit.models import Deployment, DeploymentStatus, Examination, Overview, Phase, TargetStatus, Try
 from shipit.rollout.conclude import conclude, condemn
 from shipit.rollout.state import Errand, GroupState, Observed, OnBusy, Policy, RolloutState
 
@@ -121,6 +121,7 @@ def _created(state: GroupState, deployment_id: str, now: datetime) -> GroupState
         _done(state, Errand.START, Errand.FIND),
         phase=Phase.RUNNING,
         deployments=(*state.deployments, deployment_id),
+        tries=(*state.tries, Try(deployment=deployment_id, started_at=now)),
         tried=state.tried + 1,
         overview=Overview(),
         started_at=state.started_at or now,
@@ -240,7 +241,8 @@ def _looked(state: GroupState, observed: Observed, now: datetime) -> GroupState:
     if not seen.status.ended:
         return state
     succeeded = seen.status is DeploymentStatus.SUCCEEDED
-    state = replace(state, ended_as=seen.status, moved=state.moved or succeeded, not_before=None)
+    tries = tuple(replace(t, ended_at=now) if t.deployment == seen.id else t for t in state.tries)
+    state = replace(state, tries=tries, ended_as=seen.status, moved=state.moved or succeeded, not_before=None)
     # CodeDeploy's Succeeded may hide targets that failed or were skipped (reference codedeploy.md, §1).
     if succeeded and 0 < seen.overview.succeeded == seen.overview.total:
         # What a look saw on the way is over: it would count as failed instances.

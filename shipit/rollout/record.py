@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from shipit.models import Action, Deployment, FailureNote, GroupEntry, Phase, RolloutPlan, RolloutRecord
+from shipit.models import Action, Deployment, FailureNote, GroupEntry, Phase, RolloutPlan, RolloutRecord, Try
 from shipit.rollout.mark import Mark
 from shipit.rollout.state import RolloutState
 
@@ -40,6 +40,7 @@ def annotate(record: RolloutRecord, state: RolloutState, failures: Mapping[str, 
             groups.get(name, GroupEntry()),
             phase=phase,
             deployments=group.deployments,
+            tries=group.tries,
             started_at=group.started_at,
             ended_at=group.ended_at,
             failure=failures.get(name) if phase.bad else None,
@@ -61,6 +62,7 @@ def complete(record: RolloutRecord, last_attempts: Mapping[str, Deployment]) -> 
             entry,
             phase=Phase.RUNNING,
             deployments=(*entry.deployments, last.id),
+            tries=(*entry.tries, Try(deployment=last.id, started_at=last.created_at)),
             started_at=entry.started_at or last.created_at,
             ended_at=None,
         )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from shipit.models import Deployment, Phase, PlannedGroup, RolloutPlan, RolloutRecord
+from shipit.models import Deployment, Phase, PlannedGroup, RolloutPlan, RolloutRecord, Try
 from shipit.rollout.mark import Mark
 from shipit.rollout.state import GroupState, Policy, RolloutState, begin
 
@@ -40,10 +40,11 @@ def _restored(
     state: GroupState, record: RolloutRecord, plan: RolloutPlan, planned: PlannedGroup, last: Deployment | None
 ) -> GroupState:
     entry, success = record.groups[state.group], planned.group.last_success
-    deployments = entry.deployments
+    deployments, tries = entry.deployments, entry.tries
     newest = _newest(record, last, success)
     if newest is not None and newest.id not in deployments:
         deployments = (*deployments, newest.id)
+        tries = (*tries, Try(deployment=newest.id, started_at=newest.created_at))
     mark = Mark.parse(newest.description) if newest is not None else None
     revision = (planned.published or plan.published).revision
     # Nobody else brings this build here: where it is the group's last success, a try of ours succeeded.
@@ -51,6 +52,7 @@ def _restored(
     state = replace(
         state,
         deployments=deployments,
+        tries=tries,
         # Of tries between the record and the newest one only the newest one's mark tells.
         tried=max(len(deployments), mark.attempt if mark is not None else 0),
         moved=brought or (success is not None and success.id in deployments),

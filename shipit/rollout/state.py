@@ -16,6 +16,7 @@ from shipit.models import (
     Overview,
     Phase,
     RolloutPlan,
+    Try,
 )
 
 
@@ -59,15 +60,15 @@ class Errand(StrEnum):
 class GroupState:
     """Say where one group stands.
 
-    `deployments` are those that this rollout created, the oldest first; the last is the one that counts. `tried`
-    counts the tries, of which a process that died may have lost the ids. `ended_as` is what CodeDeploy called the
-    last one's end; `moved`: it called one of them Succeeded, so that launched instances get this build. `members`
-    are the instances that it may wait for, `present` those in service when that was looked at last. `quiet_since`:
-    nothing was learnt of it since, None where nobody can tell. `outdated_only` lets the next try reach only
-    instances that do not run the build yet. `unsure`: the answer to a creation was lost, so that we look for it
-    before anything else. `doomed`: all that the deployment waits for is gone; `stopping`: we asked to stop it, so
-    that Stopped is no verdict; `stop_taken`: CodeDeploy agreed, or never will. `empty_since`: a try waits for
-    instances.
+    `deployments` are those that this rollout created, the oldest first; the last is the one that counts. `tries` are
+    their times, for people. `tried` counts the tries, of which a process that died may have lost the ids. `ended_as`
+    is what CodeDeploy called the last one's end; `moved`: it called one of them Succeeded, so that launched instances
+    get this build. `members` are the instances that it may wait for, `present` those in service when that was looked
+    at last. `quiet_since`: nothing was learnt of it since, None where nobody can tell. `outdated_only` lets the next
+    try reach only instances that do not run the build yet. `unsure`: the answer to a creation was lost, so that we
+    look for it before anything else. `doomed`: all that the deployment waits for is gone; `stopping`: we asked to
+    stop it, so that Stopped is no verdict; `stop_taken`: CodeDeploy agreed, or never will. `empty_since`: a try waits
+    for instances.
     """
 
     group: str
@@ -77,6 +78,7 @@ class GroupState:
     phase: Phase = Phase.WAITING
     errand: Errand | None = None
     deployments: tuple[str, ...] = ()
+    tries: tuple[Try, ...] = ()
     tried: int = 0
     overview: Overview = Overview()
     members: frozenset[str] = frozenset()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import entry, record
 
-from shipit.models import FailureNote, GroupEntry, Outcome, Phase, Proof, RolloutRecord, WaveEntry
+from shipit.models import FailureNote, GroupEntry, Outcome, Phase, Proof, RolloutRecord, Try, WaveEntry
 from shipit.report import render
 from shipit.report.style import CSS
 from shipit.report.timeline import scale_of
@@ -231,6 +231,24 @@ def test_bars_lie_where_their_times_do() -> None:
     # Of 720 seconds, the groups ran from 2 to 32, from 400 to 450 and from 400 to 700.
     styles = {a[2] for a in page(two_waves()).attributes if a[:2] == ("i", "style")}
     assert {"left:0.28%;width:4.17%", "left:55.56%;width:6.94%", "left:55.56%;width:41.67%"} <= styles
+
+
+def test_each_try_of_a_group_has_a_bar_of_its_own_where_its_times_were_noted() -> None:
+    noted = (
+        Try(deployment="d-1", started_at=at(9), ended_at=at(27)),
+        Try(deployment="d-2", started_at=at(36)),  # nobody saw its end
+        Try(deployment="d-3", started_at=at(54), ended_at=at(72)),
+    )
+    tried = entry(started_at=at(9), ended_at=at(81), deployments=("d-1", "d-2", "d-3"), tries=noted)
+    shown = page(record(groups={"a": tried}))
+    bars = [value for tag, name, value in shown.attributes if (tag, name) == ("i", "style")]
+    assert bars == ["left:10.00%;width:20.00%", "left:40.00%;width:20.00%", "left:60.00%;width:30.00%"]
+    titles = [value for tag, name, value in shown.attributes if (tag, name) == ("i", "title")]
+    assert titles[0] == "a: try 1 of 3, 12:00:09 to 12:00:27"
+    assert titles[2] == "a: succeeded, 12:00:54 to 12:01:21"
+    # Of a process that died, less is known.
+    fewer = page(record(groups={"a": replace(tried, tries=noted[:2])}))
+    assert [v for t, n, v in fewer.attributes if (t, n) == ("i", "style")] == ["left:10.00%;width:80.00%"]
 
 
 def test_a_fleet_of_500_groups_shows_the_bad_and_the_slow_and_folds_the_others() -> None:

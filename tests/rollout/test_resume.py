@@ -64,6 +64,7 @@ def test_a_creation_that_nobody_noted_is_found_by_its_mark() -> None:
     made = create(world, "a")
     rollout = drive(world, resumed(world, record))
     assert rollout.state.groups["a"].deployments == (made,)
+    assert [t.deployment for t in rollout.state.groups["a"].tries] == [made]
     assert world.created == {("a", 1): 1}
 
 

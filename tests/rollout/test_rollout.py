@@ -194,6 +194,19 @@ def test_the_second_try_after_a_reclaim_reaches_only_instances_without_the_build
     assert not first.targets.keys() & second.targets.keys()
 
 
+def test_each_try_is_noted_with_its_times() -> None:
+    world = World("a", instances=3)
+    world.later(5.0, lambda: world.take("a"))
+    group = run(world).state.groups["a"]
+    first, second = group.tries
+    assert (first.deployment, second.deployment) == group.deployments
+    assert first.started_at == group.started_at
+    times = [moment for one in (first, second) for moment in (one.started_at, one.ended_at) if moment]
+    assert len(times) == 4
+    assert times == sorted(times)
+    assert group.ended_at == second.ended_at
+
+
 def test_a_dead_instance_beside_a_broken_one_is_not_waited_for_and_the_build_is_blamed() -> None:
     world = World("a", instances=3)
     world.alive("a")[0].bad = True
