@@ -126,3 +126,10 @@ def believes(held: Held) -> bool:
 
 
 _: type[Host] = Machine
+
+
+def until(so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not so():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

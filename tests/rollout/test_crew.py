@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from rollout.world import NEW, Life, World
+from rollout.life import Life
+from rollout.world import NEW, World
 
 from shipit.errors import AwsThrottled, AwsUnavailable, GroupBusy, ShipitError
 from shipit.rollout import Mark, Observed

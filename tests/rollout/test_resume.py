@@ -7,7 +7,8 @@ from dataclasses import replace
 from fakes import NOON
 from hypothesis import given
 from hypothesis import strategies as st
-from rollout.world import HOUR, NEW, Life, World
+from rollout.life import Life
+from rollout.world import HOUR, NEW, World
 
 from shipit.models import Deployment, FailureNote, GroupEntry, Phase, RolloutRecord
 from shipit.rollout import Mark, Policy, Rollout, RolloutState, annotate, begin, complete, decide, entries, restore

@@ -7,7 +7,8 @@ from functools import partial
 
 import pytest
 from fakes import NOON
-from rollout.world import HOUR, NEW, Died, Faults, Life, World
+from rollout.life import Life
+from rollout.world import HOUR, NEW, Died, Faults, World
 
 from shipit.events import GroupEnded, GroupStarted
 from shipit.models import Cause, Phase, RolloutRecord
