@@ -247,8 +247,8 @@ def rows(minute: float = 60.0) -> tuple[Row, ...]:
             middle=(fault("outage", service="codedeploy", seconds=minute),),
             quick=False,
         ),
-        Row(name="two at the same instant", seconds=0.5, twice=True),
-        Row(name="the clock steps", seconds=0.8, steps=(3600, -3600, 0)),
+        Row(name="two at the same instant", seconds=1.0, twice=True),
+        Row(name="the clock steps", seconds=2.0, steps=(3600, -3600, 0)),
         Row(
             name="Ctrl-C",
             quick=False,

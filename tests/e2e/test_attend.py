@@ -181,7 +181,7 @@ def test_watch_outlives_the_driver_and_ends_as_the_deployments_do(attended: Atte
 
 
 def test_watch_of_an_interrupted_driver_says_which_groups_nobody_starts(attended: Attended) -> None:
-    attended.script(0.4)
+    attended.script(1.0)
     driver = attended.begin("-e", "waves")
     watcher = attended.start("watch", "-e", "waves", at="started d-")
     driver.send_signal(signal.SIGINT)

@@ -78,7 +78,7 @@ def test_of_two_jobs_that_race_the_newer_commit_ends_on_all_groups(
     commits = {}
     for name in ("older", "newer"):
         commits[name] = (project.commit(f"{name}, where the {first} is first"), project.git("rev-parse", "HEAD"))
-    project.control("script", rules=[{"seconds": 0.15}])
+    project.control("script", rules=[{"seconds": 0.8}])
     words = ("deploy", "--no-verify", "--lock-wait", "1m")
 
     def start(name: str) -> Any:
