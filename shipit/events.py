@@ -187,15 +187,10 @@ class RolloutFinished:
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """Report the verdict over the fleet; `final` when no further look follows.
-
-    `left` are the seconds that the wait goes on for at most; `everything` asks for those that do not count as well.
-    """
+    """Report the verdict over the fleet; `final` when no further look follows."""
 
     verification: Verification
     final: bool = True
-    left: float | None = None
-    everything: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

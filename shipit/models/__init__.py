@@ -29,16 +29,7 @@ from shipit.models.fleet import Fleet, Group, Instance, InstanceFacts
 from shipit.models.lint import Finding, QueueFacts, Severity
 from shipit.models.plan import Action, Allowance, HealthRule, Phase, PlannedGroup, RolloutPlan
 from shipit.models.record import FailureNote, GroupEntry, Outcome, Proof, RolloutRecord, Try, WaveEntry
-from shipit.models.verification import (
-    GroupView,
-    Node,
-    NodeState,
-    QueryCost,
-    Report,
-    Spending,
-    Verification,
-    Wanted,
-)
+from shipit.models.verification import Node, NodeState, QueryCost, Report, Verification
 
 __all__ = [
     "Action",
@@ -56,7 +47,6 @@ __all__ = [
     "Fleet",
     "Group",
     "GroupEntry",
-    "GroupView",
     "HealthRule",
     "Instance",
     "InstanceFacts",
@@ -77,13 +67,11 @@ __all__ = [
     "RolloutPlan",
     "RolloutRecord",
     "Severity",
-    "Spending",
     "StoredJson",
     "StoredObject",
     "Target",
     "TargetStatus",
     "Try",
     "Verification",
-    "Wanted",
     "WaveEntry",
 ]
