@@ -42,7 +42,8 @@ def sum_of(state: RolloutState, build: str, *, whole: bool) -> ShipitError | Non
         return DriftError(f"{share} were only partly deployed{left}", hint=again)
     if codes == {"REFUSED"}:
         return GroupsRefused(
-            f"{share} could not be started{left}: {bad[0].error_message}",
+            f"{share} could not be started{f', {waiting} more were not tried' if waiting else ''}: "
+            f"{bad[0].error_message}",
             hint=f"mend what AWS refused (docs/iam.md), then {again}",
         )
     if not state.halted:
