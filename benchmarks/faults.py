@@ -16,7 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from fault_rows import Result, Stage, queues, rows
+from fault_rows import queues, rows
+from fault_stage import Result, Stage
 
 _LINE = "{:<46} {:>10} {:>9} {:>11} {:>8}  {:<6} {}"
 

@@ -200,7 +200,7 @@ def _line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
+class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
     """Start the keeper with a consumer on SQS; end it when the consumer gives its messages back, and not before."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)

@@ -95,7 +95,7 @@ def _ours(number: signal.Signals) -> bool:
     return isinstance(getattr(signal.getsignal(number), "__self__", None), Wanted)
 
 
-class Quiesce(bootsteps.StartStopStep):  # type: ignore[misc]
+class Quiesce(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
     """Stop and resume polling, in the consumer's own loop; what was stopped stays so when the consumer restarts."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)

@@ -5,7 +5,7 @@ reader.py    the document: its shape, keys and values
 scripts.py   what it points at in the bundle: sources, scripts, and how these behave
 """
 
-from shipit.appspec.model import AppSpec, FileMapping, Finding, Hook, Permission, Severity
+from shipit.appspec.model import AppSpec, FileMapping, Finding, Hook, Permission
 from shipit.appspec.reader import read_appspec
 from shipit.appspec.scripts import BundledFile, check_bundle
 
@@ -16,7 +16,6 @@ __all__ = [
     "Finding",
     "Hook",
     "Permission",
-    "Severity",
     "check_bundle",
     "read_appspec",
 ]

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+
+from shipit.models import Severity
 
 #: Seconds after which CodeDeploy ends a lifecycle event, and what a script gets that names no timeout.
 LONGEST_EVENT = 3600
 
 
-class Severity(StrEnum):
-    """Say whether the agent refuses it, or only people regret it."""
-
-    ERROR = "error"
-    WARNING = "warning"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Say what is wrong and what to do; `line` and `column` count from 1, and are 0 where there is no place."""
+    """Say what is wrong and what to do; `line` and `column` count from 1, and are 0 where there is no place.
+
+    An ERROR is what the agent refuses, a WARNING what people regret.
+    """
 
     file: str
     reason: str

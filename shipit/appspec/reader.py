@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 
 import yaml
 
-from shipit.appspec.model import LONGEST_EVENT, AppSpec, FileMapping, Finding, Hook, Permission, Severity
+from shipit.appspec.model import LONGEST_EVENT, AppSpec, FileMapping, Finding, Hook, Permission
+from shipit.models import Severity
 
 #: The events that may have scripts, in the order in which they run in place.
 HOOKS = (

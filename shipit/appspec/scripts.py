@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from shipit.appspec.model import AppSpec, FileMapping, Finding, Hook, Severity
+from shipit.appspec.model import AppSpec, FileMapping, Finding, Hook
+from shipit.models import Severity
 
 _LONGEST_SCRIPT = 1 << 20
 _MOST_LINKS = 40

@@ -146,12 +146,10 @@ class Athena:
         seen: dict[str | None, str | None] = {}
         rows: list[Row] = []
         names: list[str] = []
-        for page in self._pages(execution["QueryExecutionId"]):
-            if names and (body := self._file(execution)) is not None:
-                rows, lines = [], _lines(body.decode("utf-8"))
-                names = [name or "" for name in next(lines)]
-                rows += [_row(names, line, seen) for line in lines]
-                break
+        for number, page in enumerate(self._pages(execution["QueryExecutionId"])):
+            if number == 1 and (body := self._file(execution)) is not None:
+                _, *lines = _lines(body.decode("utf-8"))
+                return tuple(_row(names, line, seen) for line in lines)
             result = page["ResultSet"]
             names = names or [column["Name"] for column in result["ResultSetMetadata"]["ColumnInfo"]]
             cells = [[cell.get("VarCharValue") for cell in row["Data"]] for row in result["Rows"]]
@@ -192,14 +190,23 @@ def _row(names: Sequence[str], values: Sequence[str | None], seen: dict[str | No
 
 
 def _lines(text: str) -> Iterator[list[str | None]]:
-    """Yield the lines of Athena's CSV: every value in quotes, those inside doubled, NULL nothing at all."""
+    """Yield the lines of Athena's CSV: every value in quotes, those inside doubled, NULL nothing at all.
+
+    Raises AwsError for anything else, such as a file that was cut off: a lost row would read as a silent instance.
+    """
     line: list[str | None] = []
+    read = 0
     for field in _FIELD.finditer(text):
+        if field.start() != read:
+            break
+        read = field.end()
         value, end = field.groups()
         line.append(value.replace('""', '"') if value else value)
         if end == "\n":
             yield line
             line = []
+    if read != len(text) or line:
+        raise AwsError(f"the file of Athena's results is damaged after {read:,} characters", hint="try again")
 
 
 def _failed(execution: Mapping[str, Any], retryable: bool) -> AwsError:

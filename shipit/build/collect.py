@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,13 @@ class Collected:
     entries: tuple[Entry, ...]
     left_out: tuple[str, ...] = ()
     pointers: tuple[str, ...] = ()
+
+    def places(self, root: Path) -> Mapping[str, str]:
+        """Return what people call each file: its path below the project's folder, else its name in the bundle."""
+        return {
+            e.name: e.source.relative_to(root).as_posix() if e.source.is_relative_to(root) else e.name
+            for e in self.entries
+        }
 
 
 def collect(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from invoke.context import Context
 
 from shipit.appspec import Finding, check_bundle, read_appspec
-from shipit.appspec import Severity as Verdict
 from shipit.build.collect import APPSPEC, STATE, Collected, collect
 from shipit.build.git import Git
 from shipit.build.shell import Shell
@@ -41,7 +41,7 @@ def name_build(context: Context, settings: Settings) -> Build:
 
 
 def survey(context: Context, settings: Settings) -> Collected:
-    """Return what would go into a bundle of the tracked files as they are on disk, runs no build command.
+    """Return what would go into a bundle of the tracked files as they are on disk; run no build command.
 
     Outputs of build commands are among it where they are there. Raises UsageError and PreflightError as `build` does.
     """
@@ -87,7 +87,7 @@ def build(
         text = f"git-lfs has not fetched these, so the bundle holds pointers: {_some(collected.pointers)}"
         listen(Notice(text=f"{text}; run git lfs pull", warning=True))
     _check_appspec(bundle, settings.build.appspec, listen)
-    _lint(bundle, settings, listen)
+    _lint(bundle, settings, collected.places(settings.root), listen)
     listen(BuildStep(stage="pack", detail=f"{len(bundle)} files"))
     packed = pack(
         collected.entries,
@@ -123,7 +123,7 @@ def _check_appspec(bundle: dict[str, Entry], name: str, listen: Listener) -> Non
     findings += tuple(check_bundle(appspec, bundle, name=name))
     errors: list[Finding] = []
     for finding in findings:
-        if finding.severity is Verdict.ERROR:
+        if finding.severity is Severity.ERROR:
             errors.append(finding)
         else:
             listen(Notice(text=str(finding), warning=True))
@@ -134,13 +134,13 @@ def _check_appspec(bundle: dict[str, Entry], name: str, listen: Listener) -> Non
         raise UsageError(f"{errors[0].place}: {errors[0].reason}{more}", hint=errors[0].fix)
 
 
-def _lint(bundle: dict[str, Entry], settings: Settings, listen: Listener) -> None:
+def _lint(bundle: dict[str, Entry], settings: Settings, shown: Mapping[str, str], listen: Listener) -> None:
     """Tell what `inv lint` would, in a line each; nothing of it stops a build."""
     found = examine(
         bundle,
         application=settings.application,
         ignore=settings.lint.ignore,
-        shown={name: _below(settings.root, entry.source) or name for name, entry in bundle.items()},
+        shown=shown,
         appspec=False,
         most=_MOST_MODULES,
     )
@@ -148,11 +148,6 @@ def _lint(bundle: dict[str, Entry], settings: Settings, listen: Listener) -> Non
         listen(Notice(text=f"{finding.place}: {finding.what} [{finding.rule}]", warning=True))
     if any(f.severity is Severity.ERROR for f in found.findings):
         listen(Notice(text="inv lint says why, and what to do", warning=True))
-
-
-def _below(root: Path, path: Path) -> str:
-    """Return the path below the project's folder, empty where it lies elsewhere."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else ""
 
 
 def _moment(facts: GitFacts) -> datetime:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, TextIO
 
+from shipit.display.around import Around
 from shipit.display.text import clean
 from shipit.display.writer import Writer
-from shipit.errors import ShipitError
 from shipit.events import Event, Linted
-from shipit.models import Finding, RolloutPlan, Severity
+from shipit.models import Finding, Severity
 
 if TYPE_CHECKING:
     from shipit.display import Display
@@ -19,45 +17,20 @@ if TYPE_CHECKING:
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 
 
-class WithAnnotations:
+class WithAnnotations(Around):
     """Pass everything on to a display, and annotate findings: the runner reads both streams of a step."""
 
     def __init__(self, display: Display, stream: TextIO | None = None) -> None:
         """Wrap `display`; `stream` is standard error by default: standard output may be JSON lines."""
-        self._display = display
+        super().__init__(display)
         self._writer = Writer(sys.stderr if stream is None else stream)
-
-    def __enter__(self) -> Self:
-        self._display.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._display.__exit__(kind, error, trace)
 
     def __call__(self, event: Event) -> None:
         """Pass the event on, and annotate what it found."""
-        self._display(event)
+        super().__call__(event)
         if isinstance(event, Linted):
             for finding in event.findings:
                 self._writer.line(annotation(finding))
-
-    def plan(self, plan: RolloutPlan) -> None:
-        """Pass the plan on."""
-        self._display.plan(plan)
-
-    def text(self, line: str) -> None:
-        """Pass the line on."""
-        self._display.text(line)
-
-    def value(self, kind: str, fields: Mapping[str, object]) -> None:
-        """Pass the answer on."""
-        self._display.value(kind, fields)
-
-    def error(self, error: ShipitError) -> None:
-        """Pass the error on."""
-        self._display.error(error)
 
 
 def annotation(finding: Finding) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
+from shipit.display.around import Around
 from shipit.display.blocks import age, verdict
 from shipit.display.board import Board, Row
 from shipit.display.failures import cluster_title, log_tail, shown_event
@@ -36,20 +37,16 @@ _ENDS = (
 )
 
 
-class WithSummary:
+class WithSummary(Around):
     """Pass everything on to a display, and append the summary to a file on leaving."""
 
     def __init__(self, display: Display, path: str) -> None:
         """Wrap `display`; the file at `path` is appended to, as several steps of a job share it."""
-        self._display = display
+        super().__init__(display)
         self._path = path
         self._board = Board()
         self._verification: Verification | None = None
         self._errors: list[ShipitError] = []
-
-    def __enter__(self) -> Self:
-        self._display.__enter__()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -62,31 +59,19 @@ class WithSummary:
             # A page that cannot be written is no reason to fail a deploy that went well.
             self._display(Notice(text=f"the job's summary was not written: {failure}", warning=True))
         finally:
-            self._display.__exit__(kind, error, trace)
+            super().__exit__(kind, error, trace)
 
     def __call__(self, event: Event) -> None:
         """Note the event and pass it on."""
         self._board.take(event)
         if isinstance(event, Verified):
             self._verification = event.verification
-        self._display(event)
-
-    def plan(self, plan: RolloutPlan) -> None:
-        """Pass the plan on."""
-        self._display.plan(plan)
-
-    def text(self, line: str) -> None:
-        """Pass the line on."""
-        self._display.text(line)
-
-    def value(self, kind: str, fields: Mapping[str, object]) -> None:
-        """Pass the answer on."""
-        self._display.value(kind, fields)
+        super().__call__(event)
 
     def error(self, error: ShipitError) -> None:
         """Note the error and pass it on."""
         self._errors.append(error)
-        self._display.error(error)
+        super().error(error)
 
 
 def summary(board: Board, found: Verification | None, errors: Sequence[ShipitError]) -> str:

@@ -19,17 +19,13 @@ def lint(tool: Tool, *, live: bool, notes: bool, strict: bool) -> None:
     """
     settings = tool.settings
     check_names(settings.lint.ignore)
-    entries = survey(tool.context, settings).entries
-    root = settings.root
-    shown = {
-        e.name: e.source.relative_to(root).as_posix() if e.source.is_relative_to(root) else e.name for e in entries
-    }
+    collected = survey(tool.context, settings)
     found = examine(
-        {e.name: e for e in entries},
+        {e.name: e for e in collected.entries},
         application=settings.application,
         ignore=settings.lint.ignore,
         asked=_queues(tool) if live else (),
-        shown=shown,
+        shown=collected.places(settings.root),
         notes=notes,
     )
     tool.display(found)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from shipit.appspec import check_bundle, read_appspec
 from shipit.lint.rules import Rule
 from shipit.lint.sources import LONGEST, Sources
-from shipit.models import Finding, Severity
+from shipit.models import Finding
 
 APPSPEC = Rule(
     id="appspec",
@@ -42,7 +42,7 @@ def check_hooks(sources: Sources) -> Iterator[Finding]:
         rule = APPSPEC if one.file == NAME else SCRIPT
         yield Finding(
             rule=rule.id,
-            severity=Severity(one.severity),
+            severity=one.severity,
             file=one.file,
             line=one.line,
             what=one.reason,

@@ -52,7 +52,7 @@ SPOT_CRON = Rule(
     finds="a spot watcher run by cron or by a timer",
     why="a reclaim is announced 120 s ahead and cron looks once a minute, so up to 60 of them are gone; measured, a "
     "service that polls every 5 s had short tasks done 4.8 s after a notice of 20 s",
-    fix="remove it: scripts/watch.py is a service and part of every bundle",
+    fix="poll from a systemd service that runs all the time, every 5 s",
 )
 RULES = (KILL_MODE, STOP_TIMEOUT, CURRENT, TYPE, RESTART, SPOT_CRON)
 

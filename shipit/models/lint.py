@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """Say how bad a finding is: ERROR loses or mixes work, WARNING may, NOTE is what could not be known."""
+    """Say how bad a finding is: ERROR fails, loses or mixes work, WARNING may, NOTE is what could not be known."""
 
     ERROR = "error"
     WARNING = "warning"

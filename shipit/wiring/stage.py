@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shipit.display import Display
 
 _ENV, _BUCKET = "rehearsal", "shipit-rehearsal"
-#: What a worker is started by (the standard unit's ExecStart=), below `build.path`; a broken one takes its place.
+#: What a worker is started by (ExecStart= of the example's unit), below `build.path`; a broken one takes its place.
 _WORKER = "bin/worker"
 _BROKEN = "#!/bin/sh\necho 'broken on purpose: inv rehearse made this build of your commit' >&2\nexit 1\n"
 #: Seconds that a sandbox lives on whose rehearsal was killed.

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipit.appspec import Finding, Severity, read_appspec
+from shipit.appspec import Finding, read_appspec
+from shipit.models import Severity
 
 HEAD = "version: 0.0\nos: linux\n"
 

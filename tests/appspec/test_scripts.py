@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from shipit.appspec import AppSpec, FileMapping, Finding, Hook, Severity, check_bundle, read_appspec
+from shipit.appspec import AppSpec, FileMapping, Finding, Hook, check_bundle, read_appspec
+from shipit.models import Severity
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -246,14 +246,25 @@ def test_without_a_file_the_pages_are_read(location: str) -> None:
 
 
 def test_where_the_file_may_not_be_read_the_pages_are() -> None:
-    client = Client("SUCCEEDED", pages=[[["a"], ["1"]], [["2"]]])
+    client = Client("SUCCEEDED", pages=[[["a"], ["1"]], [["2"]], [["3"]]])
     client.location = "s3://results/q-1.csv"
+    asked = []
 
     def refuse(url: str) -> bytes:
+        asked.append(url)
         raise AwsError("S3 refused GetObject")
 
     answer = athena(client, Time(), fetch=refuse).run("SELECT 1")
-    assert [row["a"] for row in answer.rows] == ["1", "2"]
+    assert [row["a"] for row in answer.rows] == ["1", "2", "3"]
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("body", [b'"a"\n"1"\n"2', b'"a"\n"1"\nx\n', b'"a"\n"1"\n"2",'])
+def test_a_file_that_is_damaged_is_no_answer(body: bytes) -> None:
+    client = Client("SUCCEEDED", pages=[[["a"], ["1"]], [["2"]]])
+    client.location = "s3://results/q-1.csv"
+    with pytest.raises(AwsError, match="damaged"):
+        athena(client, Time(), fetch=lambda url: body).run("SELECT 1")
 
 
 def test_few_rows_take_no_request_for_the_file() -> None:

@@ -114,7 +114,7 @@ def test_equal_failures_are_one_whatever_ids_paths_and_numbers_they_hold() -> No
         group_failure(
             f"q{n}",
             *(
-                target(f"i-{n}-{k}", failed("Install", message=f"/root/d-ABCDEF{n}{k}0/x{k}: exists, {k} bytes"))
+                target(f"i-{n}-{k}", failed("Install", message=f"/srv/d-ABCDEF{n}{k}0/x{k}: exists, {k} bytes"))
                 for k in range(3)
             ),
         )
@@ -123,7 +123,7 @@ def test_equal_failures_are_one_whatever_ids_paths_and_numbers_they_hold() -> No
     (found,) = cluster(failures)
     assert len(found.instances) == 36
     assert len(found.groups) == 12
-    assert found.cause == "Install failed: /root/…/…: exists, … bytes"
+    assert found.cause == "Install failed: /srv/…/…: exists, … bytes"
     assert len({f.likeness for f in failures}) == 1
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from fault_rows import Row, Stage, queues, rows
+from fault_rows import Row, queues, rows
+from fault_stage import Stage
 
 QUICK = [row for row in rows(minute=3.0) if row.quick]
 

@@ -64,7 +64,7 @@ class Rehearsed(Project):
         worker = root / "worker/bin/worker"
         worker.write_text(worker.read_text().replace("--loglevel INFO", "--loglevel INFO --concurrency 1"))
         assert "--concurrency 1" in worker.read_text()
-        _complete(root)
+        _heed_notices(root)
         self.commit("the build before")
 
     def rehearse(self, *flags: str) -> Ran:
@@ -86,23 +86,13 @@ class Rehearsed(Project):
         return found
 
 
-def _complete(root: Path) -> None:
-    """Give the bundle what the standard parts do not bring yet: plugins, drain, and a drain on a spot notice."""
-    app = root / "worker/worker/app.py"
-    if "shipit_worker" not in app.read_text():
-        text = app.read_text().replace("from worker import readiness\n", "import shipit_worker  # noqa: F401\n")
-        app.write_text(text.replace("readiness.connect()\n", ""))
-    unit = root / "worker/systemd/worker@.service"
-    if unit.exists() and "ExecStop" not in unit.read_text():
-        environment = "PYTHONPATH=@RELEASES@/%i/scripts SHIPIT_DRAIN_WAIT=3.5"
-        drain = "ExecStop=/usr/bin/env python3 @RELEASES@/%i/scripts/drain.py --pid $MAINPID\n"
-        text = unit.read_text().replace("PYTHONDONTWRITEBYTECODE=1", f"PYTHONDONTWRITEBYTECODE=1 {environment}")
-        unit.write_text(text.replace("KillMode=mixed", f"{drain}KillMode=mixed"))
-    if not (root / "scripts/watch.py").exists():
-        (root / "worker/notice.py").write_text(NOTICE)
-        worker = root / "worker/bin/worker"
-        head, start, command = worker.read_text().partition('exec "$python"')
-        worker.write_text(f'{head}"$python" notice.py $$ &\n{start}{command}')
+def _heed_notices(root: Path) -> None:
+    """Give the worker a drain on a spot notice, which the bundle does not bring."""
+    (root / "worker/notice.py").write_text(NOTICE)
+    worker = root / "worker/bin/worker"
+    head, start, command = worker.read_text().partition('exec "$python"')
+    assert start
+    worker.write_text(f'{head}"$python" notice.py $$ &\n{start}{command}')
 
 
 @pytest.fixture

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 import pytest
 from bundles import File, found, look, rules
 
@@ -93,6 +96,15 @@ def test_the_grace_of_the_defaults_counts_where_the_drain_names_none() -> None:
     [finding] = look({**files, "scripts/defaults.env": "SHIPIT_DRAIN_GRACE=600  # long tasks\n"}).findings
     assert finding.rule == "systemd-stop-timeout"
     assert "631.5 s" in finding.what
+
+
+def test_without_any_the_drain_takes_what_is_built_into_it() -> None:
+    drain = runpy.run_path(str(Path(__file__).parents[2] / "scripts/drain.py"))
+    longest = sum(drain["BUILT_IN"].values())
+    for seconds, expected in ((longest, {"systemd-stop-timeout"}), (longest + 1, set())):
+        files = unit("TimeoutStopSec=2min", f"TimeoutStopSec={seconds:g}")
+        files[NAME] = str(files[NAME]).replace(" --wait 5 --grace 60 --cold 15", "")
+        assert rules(files) == expected
 
 
 def test_a_unit_is_a_workers_by_its_name_its_command_or_its_script() -> None:

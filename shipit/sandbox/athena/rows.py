@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import count
 from typing import Any
 
@@ -45,7 +46,7 @@ class Wanted:
     objects: Sequence[tuple[ObjectInfo, Partition]]
     with_path: bool
 
-    @property
+    @cached_property
     def places(self) -> list[_Place]:
         """Return what tells these objects from others: of a changed one the etag is another."""
         return [(item, tuple(partition[name] for name in self.table.partitions)) for item, partition in self.objects]

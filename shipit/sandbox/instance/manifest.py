@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shipit.appspec import AppSpec, Severity, read_appspec
+from shipit.appspec import AppSpec, read_appspec
+from shipit.models import Severity
 
 
 class BadManifest(Exception):
