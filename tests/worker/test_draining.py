@@ -186,7 +186,7 @@ def test_a_second_quit_is_not_sent_while_the_first_does_its_work(queue: Queue, s
     worker = start(queue, SHIPIT_METRICS="off").ready()
     queue.send("work", 1, 60.0)
     eventually(lambda: noted(tmp_path)["start 1"])
-    drains = [drain(worker, "--wait", "0", "--grace", "0", "--cold", "30") for _ in range(4)]
+    drains = [drain(worker, "--wait", "0", "--grace", "0.5", "--cold", "30") for _ in range(4)]
     assert {said(one)["how"] for one in drains} == {"cold"}
     assert worker.out.read_text().count("Cold shutdown") == 1
     eventually(lambda: queue.count() == 1)

@@ -58,7 +58,8 @@ def test_a_redelivered_task_says_how_often_it_was_received(queue: Queue, start: 
     first = start(queue).ready()
     queue.send("work", 1, 3.0)
     eventually(lambda: noted(tmp_path)["start 1"])
-    assert said(drain(first, "--wait", "0", "--grace", "0", "--cold", "30"))["how"] == "cold"
+    # Not at the very moment of the start: docs/worker.md says what a SIGQUIT there may do.
+    assert said(drain(first, "--wait", "0", "--grace", "0.5", "--cold", "30"))["how"] == "cold"
     second = start(queue).ready()
     eventually(lambda: second.lines)
     assert not first.lines
