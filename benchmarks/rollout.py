@@ -57,8 +57,6 @@ def prepare(folder: Path, groups: int, instances: int) -> int:
     (folder / "shipit.toml").write_text(TOML.format(port=port, groups=groups, instances=instances))
     (folder / "tasks.py").write_text("from shipit.tasks import namespace\n\n__all__ = ['namespace']\n")
     (folder / ".gitignore").write_text(".shipit/\n__pycache__/\n")
-    for name in ("appspec", "scripts"):
-        subprocess.run(["cp", "-r", str(ROOT / name), str(folder / name)], check=True)
     git = ["git", "-c", "user.name=b", "-c", "user.email=b@example.invalid", "-C", str(folder)]
     for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "benchmark"]):
         subprocess.run([*git, *words], check=True)

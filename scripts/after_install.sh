@@ -1,30 +1,69 @@
 #!/bin/sh
-# AfterInstall: make the release's own folder, complete or not at all, and the unit that starts workers from it.
+# AfterInstall: make the release's own folder, with its dependencies, complete or not at all; and the unit that starts
+# a worker from it. What runs is not touched.
 . "${0%/*}/lib.sh"
+. "${0%/*}/dependencies.sh"
+
+python=$(setting SHIPIT_PYTHON)
+smoke=skipped
+
+# An application that cannot be imported ends here, while the old build goes on as if nothing had been.
+smoke_test() {
+  [ "$(setting SHIPIT_SMOKE)" != no ] || return 0
+  module=$(setting SHIPIT_CELERY_APP)
+  module=${module:-$app}
+  interpreter=$python
+  [ ! -x "$1/.venv/bin/python3" ] || interpreter=$1/.venv/bin/python3
+  (
+    cd "$1"
+    as_worker env "SHIPIT_BUILD=$build" "PYTHONPATH=$1/scripts" PYTHONDONTWRITEBYTECODE=1 \
+      timeout 120 "$interpreter" -c 'import importlib, os, sys
+sys.path.insert(0, os.getcwd())
+importlib.import_module(sys.argv[1].partition(":")[0])' "$module"
+  ) >&2 || die "the application, $module, cannot be imported"
+  smoke=passed
+}
 
 if [ -d "$release" ]; then
   cmp -s "$incoming/build.json" "$release/build.json" || die "$release holds another build of the same name"
 else
-  rm -rf "$release.tmp"
+  "$python" -I -S "$bundle/scripts/check_bundle.py" "$bundle" || die "the bundle is not what was built"
+  # Not by the digest: the agent's Install makes a full copy of a symlink to a folder (codedeploy.md, section 3).
+  diff -rq "$bundle" "$incoming" >&2 || die "$incoming is not what the bundle holds"
+  # A build's name does not begin with a dot, so neither this folder nor one on its way out is ever taken for a release.
+  new=$releases/.new
+  rm -rf "$new"
   # Hard links cost neither time nor room; where the file system has none, copy.
-  cp -al "$incoming" "$release.tmp" 2>/dev/null || {
-    rm -rf "$release.tmp"
-    cp -a "$incoming" "$release.tmp"
+  cp -al "$incoming" "$new" 2>/dev/null || {
+    rm -rf "$new"
+    cp -a "$incoming" "$new"
   }
-  mv "$release.tmp" "$release"
+  install_dependencies "$new"
+  smoke_test "$new"
+  mv "$new" "$release"
 fi
 touch "$release" # the newest releases are kept
 
-# For people. Nothing starts through it: a worker that imports lazily would mix two builds after the next switch.
-ln -sfn "releases/$build" "$home/current"
-
-mkdir -p "$units" "$units/$app@.service.d"
-sed "s|@RELEASES@|$releases|g; s|@ROOT@|$root|g" "$bundle/systemd/$app@.service" >"$units/$app@.service.tmp"
-mv "$units/$app@.service.tmp" "$units/$app@.service"
+# A unit of its own for each build: a template would give the workers of other builds, at their next start, the
+# commands of this one.
+source=$bundle/systemd/$app@.service
+[ -f "$source" ] || source=$bundle/scripts/systemd/worker@.service
+user=$(setting SHIPIT_USER)
+as=DynamicUser=yes
+[ -z "$user" ] || as=User=$user
+mkdir -p "$units"
+sed "
+  s|@RELEASES@|$releases|g
+  s|@ROOT@|$root|g
+  s|@APP@|$app|g
+  s|^User=@USER@\$|$as|
+" "$source" >"$units/.$unit.new"
+mv "$units/.$unit.new" "$units/$unit"
 
 # The heartbeat comes with the worker's unit and goes with it. One process for all, and none of it can fail a deployment.
 heartbeat=installed
 extra="$units/$app@.service.d"
+mkdir -p "$extra"
 awk -v app="$app" -v home="$home" -v root="$root" -v units="$units" -v extra="$extra" '
   FNR == 1 {
     name = FILENAME
@@ -36,4 +75,4 @@ awk -v app="$app" -v home="$home" -v root="$root" -v units="$units" -v extra="$e
   "$bundle/scripts/systemd/worker.conf" || heartbeat=failed
 
 systemctl daemon-reload
-finish "\"release\":\"$release\",\"heartbeat\":\"$heartbeat\""
+finish "\"release\":\"$release\",\"dependencies\":\"$dependencies\",\"smoke\":\"$smoke\",\"heartbeat\":\"$heartbeat\""

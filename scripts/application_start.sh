@@ -1,32 +1,67 @@
 #!/bin/sh
-# ApplicationStart: start this build's worker, and only when it consumes let the older ones drain.
+# ApplicationStart: switch to this build's worker.
 . "${0%/*}/lib.sh"
 
 running=$(systemctl list-units --plain --no-legend "$app@*.service")
-
-# Deployed once more, a build that runs is started anew: that is what a deployment of mode RESTART asks for.
-verb=start
+others=
 while read -r one _; do
-  [ "$one" != "$unit" ] || verb=restart
+  [ -z "$one" ] || [ "$one" = "$unit" ] || others="$others $one"
 done <<LIST
 $running
 LIST
 
-# Type=notify: returns when the worker is ready. A broken build ends here, while the old one goes on consuming.
-systemctl "$verb" "$unit" || {
-  systemctl stop --no-block "$unit" # or Restart= would go on trying
-  die "$unit did not start; see journalctl -u $unit"
+# The build that served until now, and serves on where this one cannot.
+previous=$(readlink "$home/current" || :)
+previous=${previous##*/}
+
+# Type=notify: returns when the worker is ready. What is said here is all that CodeDeploy will show of it.
+start() {
+  systemctl "$1" "$unit" && return
+  journalctl --unit "$unit" --lines 20 --no-pager --output cat >&2 || :
+  return 1
 }
+
+# Deployed once more, a build that runs is started anew: that is what a deployment of mode RESTART asks for. But not
+# twice by one deployment, whose hook may have been killed and run again.
+how=start
+if systemctl is-active --quiet "$unit"; then
+  how=restart
+  [ "$(cat "$home/.started" 2>/dev/null)" != "${DEPLOYMENT_ID:-} $unit" ] || how=already
+fi
+
+mode=$(setting SHIPIT_MODE)
+case $mode in
+  overlap)
+    # The old worker consumes until the new one does. A broken build ends here, and changes nothing.
+    [ "$how" = already ] || start "$how" || {
+      # Where nothing else runs, Restart= goes on trying: a worker that comes late is better than none.
+      [ -z "$others" ] || systemctl stop --no-block "$unit"
+      die "$unit did not start"
+    }
+    ;;
+  in-place)
+    # shellcheck disable=SC2086  # a unit's name holds no blanks
+    [ -z "$others" ] || systemctl stop $others
+    [ "$how" = already ] || start "$how" || {
+      [ -n "$previous" ] && [ "$previous" != "$build" ] || die "$unit did not start"
+      systemctl stop "$unit"
+      systemctl start "$app@$previous.service" || die "neither $unit nor that of $previous, which ran before, started"
+      die "$unit did not start; $previous runs again"
+    }
+    ;;
+  *) die "SHIPIT_MODE is $mode: overlap or in-place" ;;
+esac
+
+echo "${DEPLOYMENT_ID:-} $unit" >"$home/.started"
 systemctl enable --quiet "$unit"
+# For people, and for the report of what is installed. Nothing starts through it: a worker that imports lazily would
+# mix two builds after the next switch.
+ln -sfn "releases/$build" "$home/.current" && mv -T "$home/.current" "$home/current"
 
 # A drain may last longer than a hook may: nobody waits for it.
 stopped=0
-while read -r other _; do
-  if [ -n "$other" ] && [ "$other" != "$unit" ]; then
-    systemctl disable --quiet --now --no-block "$other"
-    stopped=$((stopped + 1))
-  fi
-done <<LIST
-$running
-LIST
-finish "\"unit\":\"$unit\",\"how\":\"$verb\",\"stopped\":$stopped"
+for one in $others; do
+  systemctl disable --quiet --now --no-block "$one"
+  stopped=$((stopped + 1))
+done
+finish "\"unit\":\"$unit\",\"mode\":\"$mode\",\"how\":\"$how\",\"stopped\":$stopped"

@@ -1,8 +1,6 @@
 #!/bin/sh
-# BeforeInstall: refuse what cannot work, make room, and clear the folder that Install copies to.
+# BeforeInstall: refuse what cannot work, and clear the folder that Install copies to.
 . "${0%/*}/lib.sh"
-
-keep=5 # releases, the running ones apart
 
 # The same rule as shipit/version.py: what a unit's name, a folder and a key take as it is.
 case $build in
@@ -11,25 +9,17 @@ case $build in
     ;;
 esac
 [ "${#build}" -le 128 ] || die "$build is too long for a systemd unit's name: at most 128 characters"
-[ -f "$bundle/systemd/$app@.service" ] || die "the bundle has no systemd/$app@.service"
 
+# Room for the bundle twice (what Install copies, and a release where hard links are not possible), for what wheels
+# unpack to, about three times their size, and 100 MB.
+kilobytes() {
+  size=$(du -sk "$1")
+  echo "${size%%[!0-9]*}"
+}
+need=$(($(kilobytes "$bundle") * 2 + 102400))
+wheels=$bundle/$(setting SHIPIT_WHEELS)
+[ ! -d "$wheels" ] || need=$((need + $(kilobytes "$wheels") * 3))
 mkdir -p "$releases"
-
-# Newest first by the time of their last deployment, which AfterInstall sets.
-count=0
-# shellcheck disable=SC2045  # a build's name holds no blanks
-for old in $(ls -t "$releases"); do
-  count=$((count + 1))
-  if [ "$count" -gt "$keep" ] && [ "$old" != "$build" ]; then
-    # Also a worker that still drains has a process.
-    pid=$(systemctl show --property=MainPID --value "$app@${old%.tmp}.service")
-    [ "$pid" != 0 ] || rm -rf "${releases:?}/$old"
-  fi
-done
-
-# Room for the bundle twice (what Install copies, and a release where hard links are not possible), and 100 MB.
-need=$(du -sk "$bundle")
-need=$((${need%%[!0-9]*} * 2 + 102400))
 free=$(df -Pk "$releases" | { read -r _ && read -r _ _ _ free _ && echo "$free"; })
 [ "$free" -ge "$need" ] || die "$releases has $free KB free, this build needs $need KB"
 

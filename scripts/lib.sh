@@ -1,9 +1,10 @@
-# What the hooks share: names of places, and how to end. Sourced, POSIX sh; builtins where they serve, since every
-# process that a hook starts is paid for on every instance.
+# What the hooks share: names of places, settings, and how to end. Sourced, POSIX sh; builtins where they serve, since
+# every process that a hook starts is paid for on every instance.
 # shellcheck shell=sh
 # shellcheck disable=SC2034  # the hooks use the variables
 
 set -eu
+umask 022 # a release is for the worker's user to read
 
 root=${SHIPIT_ROOT:-} # empty on a real machine; the sandbox gives each instance a file system below it
 app=${APPLICATION_NAME:?is set by the CodeDeploy agent}
@@ -11,6 +12,7 @@ bundle=${0%/*}/..
 incoming=$root/opt/shipit/incoming # fixed: the appspec cannot name the build
 home=$root/opt/shipit/$app
 releases=$home/releases
+venvs=$home/venvs
 units=$root/etc/systemd/system
 
 die() {
@@ -23,16 +25,53 @@ finish() {
   printf '{"event":"%s","build":"%s",%s}\n' "${LIFECYCLE_EVENT:-}" "$build" "$1"
 }
 
-# Print a fact from instance.env, or the default.
-fact() {
-  value=$2
-  if [ -f "$root/etc/shipit/instance.env" ]; then
-    while IFS='=' read -r key rest || [ -n "$key" ]; do
-      [ "$key" != "$1" ] || value=$rest
-    done <"$root/etc/shipit/instance.env"
-  fi
-  printf '%s' "$value"
+# Call $1 with the name and the value of each setting. Later ones win: ours, then the project's, then what this
+# instance's user data says.
+settings() {
+  for file in "$bundle/scripts/defaults.env" "$bundle/scripts/settings.env" "$root/etc/shipit/instance.env"; do
+    [ -f "$file" ] || continue
+    while IFS='=' read -r key value || [ -n "$key" ]; do
+      case $key in
+        '' | [!A-Za-z_]* | *[!A-Za-z0-9_]*) continue ;; # a comment, or nothing that an environment can hold
+      esac
+      # The one kind of quotes that systemd, which reads these files too, and people write.
+      case $value in
+        \"*\") value=${value#\"} value=${value%\"} ;;
+      esac
+      "$1" "$key" "$value"
+    done <"$file"
+  done
 }
+
+_take() {
+  [ "$1" != "$wanted" ] || found=$2
+}
+
+_export() {
+  export "$1=$2"
+}
+
+# Print the setting $1.
+setting() {
+  wanted=$1
+  found=
+  settings _take
+  printf '%s' "$found"
+}
+
+# Run a command as the worker's user, below the worker's settings.
+as_worker() (
+  settings _export
+  user=$(setting SHIPIT_USER)
+  if [ "$(id -u)" != 0 ] || [ "$user" = "$(id -un)" ]; then
+    "$@"
+  else
+    # Without a user of its own the worker is of systemd's DynamicUser=, which owns nothing: as good as nobody.
+    uid=65534 gid=65534
+    [ -z "$user" ] || uid=$(id -u "$user") gid=$(id -g "$user")
+    setpriv --reuid="$uid" --regid="$gid" --clear-groups --no-new-privs "$@"
+  fi
+)
 
 build=$(sed -n 's/.*"version" *: *"\([^"]*\)".*/\1/p' "$bundle/build.json")
 [ -n "$build" ] || die "build.json names no version: was this bundle made by shipit?"

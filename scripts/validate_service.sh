@@ -1,13 +1,14 @@
 #!/bin/sh
-# ValidateService: prove that the worker runs, stays up, and is this build; then report it.
+# ValidateService: prove that the worker runs, stays up, and is this build; report it; and tidy up behind it.
 . "${0%/*}/lib.sh"
+. "${0%/*}/prune.sh"
 
 state() {
   systemctl show --property=ActiveState,MainPID,NRestarts "$unit"
 }
 
 before=$(state)
-sleep "$(fact SHIPIT_STABLE_SECONDS 10)"
+sleep "$(setting SHIPIT_STABLE_SECONDS)"
 after=$(state)
 [ "$before" = "$after" ] || die "$unit is not stable: was $(echo "$before" | tr '\n' ' '), is $(echo "$after" | tr '\n' ' ')"
 pid=
@@ -23,7 +24,8 @@ tr '\0' '\n' <"/proc/$pid/environ" | grep -qxF "SHIPIT_BUILD=$build" || die "pro
 folder=$(readlink "/proc/$pid/cwd")
 [ "$folder" = "$(cd "$release" && pwd -P)" ] || die "process $pid runs in $folder, not in $release"
 
-# A report that cannot be sent does not undo a healthy worker: shipit's check will show the instance as silent.
-report=sent
-python3 -I -S "${0%/*}/report.py" "$home" "$pid" deploy || report=failed
-finish "\"pid\":$pid,\"report\":\"$report\""
+# Success is what the instance reports: one that cannot be heard is not up to date for anybody.
+python3 -I -S "${0%/*}/report.py" "$home" "$pid" deploy ||
+  die "the worker runs $build, but this instance could not report it"
+pruned=$(prune)
+finish "\"pid\":$pid,\"report\":\"sent\",\"pruned\":$pruned"

@@ -63,7 +63,7 @@ class Stage:
         """Play a row to its end and judge it."""
         project = self._project(row)
         self._played += 1
-        originals = {file: (project.root / file).read_text() for file, _, _ in row.edits}
+        originals = {file: project.own(file).read_text() for file, _, _ in row.edits}
         for file, old, new in row.edits:
             (project.root / file).write_text(originals[file].replace(old, new))
         (project.root / "worker" / "NOTES").write_text(f"{self._played}\n")

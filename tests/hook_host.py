@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from instances import FACTS
+
+from shipit.build.standard import standard_entries
+from shipit.bundle import Entry, pack
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -61,6 +66,14 @@ class Host:
         return self.root / "opt/shipit/worker"
 
     @property
+    def incoming(self) -> Path:
+        return self.root / "opt/shipit/incoming"
+
+    @property
+    def units(self) -> Path:
+        return self.root / "etc/systemd/system"
+
+    @property
     def calls(self) -> list[str]:
         path = self.answers / "calls"
         return path.read_text().splitlines() if path.exists() else []
@@ -72,18 +85,35 @@ class Host:
         """Let systemctl run this script for a verb."""
         (self.answers / verb).write_text(script)
 
-    def unpack(self, build: str) -> None:
-        """Lay out the unpacked bundle of a build, as DownloadBundle leaves it."""
-        shutil.rmtree(self.bundle, ignore_errors=True)
-        shutil.copytree(PROJECT / "examples/worker", self.bundle, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(PROJECT / "scripts", self.bundle / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
-        (self.bundle / "build.json").write_text(
-            f'{{"schema":1,"version":"{build}","sha":"{"a" * 40}","digest":"{"d" * 64}"}}\n'
+    def unpack(self, build: str, files: Mapping[str, str] | None = None) -> None:
+        """Lay out the unpacked bundle of a build, as DownloadBundle leaves it: the example, and `files`."""
+        content = self.bundle.parent / "content"
+        shutil.rmtree(content, ignore_errors=True)
+        shutil.copytree(PROJECT / "examples/worker", content, ignore=shutil.ignore_patterns("__pycache__"))
+        for name, text in (files or {}).items():
+            (content / name).parent.mkdir(parents=True, exist_ok=True)
+            (content / name).write_text(text)
+        self.pack(build, content)
+
+    def pack(self, build: str, content: Path, links: Mapping[str, str] | None = None) -> None:
+        """Make a bundle of a folder, links and the standard parts, and unpack it where the agent would."""
+        own = {path.relative_to(content).as_posix(): path for path in content.rglob("*") if path.is_file()}
+        entries = [
+            *(Entry(name=name, source=path, executable=os.access(path, os.X_OK)) for name, path in own.items()),
+            *(Entry(name=name, source=content, link=target) for name, target in (links or {}).items()),
+            *(entry for entry in standard_entries() if entry.name not in own),
+        ]
+        moment = datetime(2026, 11, 24, tzinfo=UTC)
+        packed = pack(
+            entries, self.bundle.parent / "bundle.tgz", version=build, sha="a" * 40, committed_at=moment, level=1
         )
+        shutil.rmtree(self.bundle, ignore_errors=True)
+        with tarfile.open(packed.path) as archive:
+            archive.extractall(self.bundle, filter="fully_trusted")
 
     def install(self) -> None:
         """Copy the bundle to the fixed folder, as Install does."""
-        shutil.copytree(self.bundle, self.root / "opt/shipit/incoming", dirs_exist_ok=True)
+        shutil.copytree(self.bundle, self.incoming, dirs_exist_ok=True)
 
     def hook(self, name: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run one hook from the unpacked bundle."""
@@ -111,9 +141,14 @@ class Host:
             **(more or {}),
         }
 
-    def prepare(self, build: str) -> None:
+    def say(self, **settings: str) -> None:
+        """Add to what user data says of this instance."""
+        with (self.root / "etc/shipit/instance.env").open("a") as file:
+            file.writelines(f"{key}={value}\n" for key, value in settings.items())
+
+    def prepare(self, build: str, files: Mapping[str, str] | None = None) -> None:
         """Bring a build as far as AfterInstall does."""
-        self.unpack(build)
+        self.unpack(build, files)
         for step in ("before_install.sh", "", "after_install.sh"):
             if step:
                 result = self.hook(step)
@@ -121,8 +156,17 @@ class Host:
             else:
                 self.install()
 
+    def switch(self, build: str) -> None:
+        """Prepare a build and switch to it."""
+        self.prepare(build)
+        result = self.hook("application_start.sh")
+        assert result.returncode == 0, result.stderr
+
     def work(self, build: str, *, folder: Path | None = None) -> int:
-        """Start a process that looks like a build's worker; return its pid, which systemctl shows too."""
+        """Start a process that looks like a build's worker, as a switch to it does; systemctl shows its pid, too."""
+        current = self.home / "current"
+        current.unlink(missing_ok=True)
+        current.symlink_to(f"releases/{build}")
         worker = subprocess.Popen(["sleep", "600"], cwd=folder or self.release(build), env={"SHIPIT_BUILD": build})
         self.workers.append(worker)
         self.answer("show", f"printf 'MainPID={worker.pid}\\nNRestarts=0\\nActiveState=active\\n'")

@@ -93,7 +93,7 @@ class Ran:
 
 
 class Project:
-    """A git repository with the example worker, the reference bundle parts, and a shipit.toml."""
+    """A git repository with the example worker and a shipit.toml: all else of its bundle comes with the tool."""
 
     def __init__(
         self,
@@ -106,8 +106,7 @@ class Project:
     ) -> None:
         self.root = root
         self.port = free_port()
-        for source, target in (("examples/worker", "worker"), ("appspec", "appspec"), ("scripts", "scripts")):
-            shutil.copytree(REPOSITORY / source, root / target, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(REPOSITORY / "examples/worker", root / "worker", ignore=shutil.ignore_patterns("__pycache__"))
         names = json.dumps(list(queues))
         (root / "shipit.toml").write_text(
             TOML.format(port=self.port, queues=names, instances=instances, workers=workers, more=more)
@@ -116,6 +115,13 @@ class Project:
         (root / ".gitignore").write_text(".shipit/\n__pycache__/\n")
         self.git("init", "--quiet", "--initial-branch=main")
         self.commit("first")
+
+    def own(self, name: str) -> Path:
+        """Copy a standard part into the project, as one does to change it, and return the copy's path."""
+        copy = self.root / name
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(REPOSITORY / name, copy)
+        return copy
 
     def git(self, *words: str) -> str:
         who = ("-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "commit.gpgsign=false")

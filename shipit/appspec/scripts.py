@@ -49,7 +49,7 @@ def check_bundle(appspec: AppSpec, bundle: Mapping[str, BundledFile], *, name: s
                 continue
             text = bundle[path].read(_LONGEST_SCRIPT)
             switches = switches or bool(_SWITCH.search(text))
-            findings += _check_script(path, bundle[path], text)
+            findings += _check_script(path, text)
     if not switches:
         findings += [_live(mapping, name) for mapping in appspec.files]
     return list(dict.fromkeys(findings))  # one script may serve several events
@@ -102,15 +102,8 @@ def _missing(hook: Hook, bundle: Mapping[str, BundledFile], name: str) -> Findin
     return Finding(file=name, line=hook.line, column=hook.column, reason=reason, fix=fix)
 
 
-def _check_script(path: str, script: BundledFile, text: bytes) -> Iterator[Finding]:
+def _check_script(path: str, text: bytes) -> Iterator[Finding]:
     first, _, _ = text.partition(b"\n")
-    if not script.executable:
-        yield Finding(
-            file=path,
-            reason="is not executable; agent 1.x mends that, others need not",
-            fix=f"git update-index --chmod=+x {path}",
-            severity=Severity.WARNING,
-        )
     if text.startswith(b"\x7fELF"):
         return
     if not first.startswith(b"#!"):

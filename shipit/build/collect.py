@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shipit.build.git import Git, Tracked
+from shipit.build.standard import APPSPEC, SCRIPTS, standard_entries
 from shipit.build.workspace import Workspace
 from shipit.bundle import Entry, Globs
 from shipit.errors import PreflightError, UsageError
 from shipit.settings import BuildSettings
 
-APPSPEC = "appspec.yml"
-_SCRIPTS = "scripts"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 #: Where builds are kept: they are never part of one.
 STATE = ".shipit"
@@ -46,9 +45,9 @@ def collect(
 ) -> Collected:
     """Choose by the settings among what git tracks and what the build commands made, and bring it here.
 
-    A file of the project's own wins over the standard appspec.yml and scripts. `dirty` tells that tracked files may
-    be missing, `unbuilt` that the build commands may not have made the outputs yet. Raises UsageError for settings
-    that fit nothing, PreflightError for what cannot be in a bundle.
+    To these come the standard appspec.yml and scripts, of which a project's own file of the same name wins. `dirty`
+    tells that tracked files may be missing, `unbuilt` that the build commands may not have made the outputs yet.
+    Raises UsageError for settings that fit nothing, PreflightError for what cannot be in a bundle.
     """
     chosen = _Choice(git, settings, unbuilt=unbuilt)
     base = workspace.bring(sorted(set(chosen.sources.values())))
@@ -59,6 +58,7 @@ def collect(
             entries.append(entry)
         elif not dirty:
             raise PreflightError(f"{source}: is in the commit but not on disk", hint="git restore, then build again")
+    entries += [entry for entry in standard_entries() if entry.name not in chosen.sources]
     kept = {base / name for name in git.kept_by_lfs()}
     pointers = [e.name for e in entries if e.source in kept and e.read(len(_LFS_POINTER)) == _LFS_POINTER]
     return Collected(entries=tuple(entries), left_out=chosen.left_out, pointers=tuple(pointers))
@@ -77,7 +77,7 @@ class _Choice:
         self.sources: dict[str, str] = {}
         self._take_included()
         self._take_outputs()
-        self._take_standard_files()
+        self._take_own_parts()
         for source in self.sources.values():
             if source in self.tracked and self.tracked[source].is_submodule:
                 raise PreflightError(
@@ -115,19 +115,20 @@ class _Choice:
                 raise PreflightError(f"{nested}: is a git repository inside the outputs", hint="exclude it")
             self._take(matching)
 
-    def _take_standard_files(self) -> None:
+    def _take_own_parts(self) -> None:
+        """Take what the project has instead of standard parts, or beside them, where it keeps these elsewhere."""
         appspec = _inside(self._settings.appspec, "build.appspec")
-        if APPSPEC not in self.sources:
-            if appspec not in self.tracked:
-                raise UsageError(
-                    f"build.appspec: {appspec} is not in the commit",
-                    hint="create it and `git add` it, or set the path",
-                )
-            self.sources[APPSPEC] = appspec
+        if appspec in self.tracked:
+            self.sources.setdefault(APPSPEC, appspec)
+        elif "appspec" in self._settings.model_fields_set and APPSPEC not in self.sources:
+            raise UsageError(
+                f"build.appspec: {appspec} is not in the commit",
+                hint="`git add` it, or leave the setting out: a standard one comes with shipit",
+            )
         folder = _inside(self._settings.scripts, "build.scripts")
         for source in self.tracked:
             if source.startswith(f"{folder}/"):
-                self.sources.setdefault(f"{_SCRIPTS}/{source[len(folder) + 1 :]}", source)
+                self.sources.setdefault(f"{SCRIPTS}/{source[len(folder) + 1 :]}", source)
 
     def _take(self, sources: Iterable[str]) -> None:
         for source in sources:

@@ -33,8 +33,9 @@ class Copy:
         _run(self._shell, f"checkout --quiet --force --detach {quote(commit)}")
 
     def commit(self, message: str) -> None:
-        """Commit all that differs; without any difference, a commit of the same content."""
-        _run(self._shell, f"commit --quiet --all --allow-empty --no-verify --message {quote(message)}")
+        """Commit all that differs, new files too; without any difference, a commit of the same content."""
+        _run(self._shell, "add --all")
+        _run(self._shell, f"commit --quiet --allow-empty --no-verify --message {quote(message)}")
 
 
 def _run(shell: Shell, arguments: str) -> str:

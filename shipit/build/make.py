@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from invoke.context import Context
 
 from shipit.appspec import Finding, check_bundle, read_appspec
-from shipit.build.collect import APPSPEC, STATE, Collected, collect
+from shipit.build.collect import STATE, Collected, collect
 from shipit.build.git import Git
 from shipit.build.shell import Shell
+from shipit.build.standard import APPSPEC
 from shipit.build.workspace import LocalWorkspace, Workspace
 from shipit.bundle import Entry, pack
 from shipit.errors import PreflightError, ShipitError, UsageError
@@ -86,11 +88,13 @@ def build(
     if collected.pointers:
         text = f"git-lfs has not fetched these, so the bundle holds pointers: {_some(collected.pointers)}"
         listen(Notice(text=f"{text}; run git lfs pull", warning=True))
-    _check_appspec(bundle, settings.build.appspec, listen)
+    hooks = _check_appspec(bundle, settings.build.appspec, listen)
+    # CodeDeploy's agent would set the mode where it unpacked them, and they would no longer be what was built.
+    bundle |= {name: replace(bundle[name], executable=True) for name in hooks if not bundle[name].link}
     _lint(bundle, settings, collected.places(settings.root), listen)
     listen(BuildStep(stage="pack", detail=f"{len(bundle)} files"))
     packed = pack(
-        collected.entries,
+        tuple(bundle.values()),
         settings.root / STATE / "builds" / version / f"{settings.application}-{version}.tgz",
         version=version,
         sha=facts.sha,
@@ -118,7 +122,8 @@ def _run_commands(shell: Shell, settings: Settings, facts: GitFacts, listen: Lis
             )
 
 
-def _check_appspec(bundle: dict[str, Entry], name: str, listen: Listener) -> None:
+def _check_appspec(bundle: dict[str, Entry], name: str, listen: Listener) -> set[str]:
+    """Show what is wrong with appspec.yml and its scripts, and return the scripts; raises UsageError for an error."""
     appspec, findings = read_appspec(bundle[APPSPEC].read(_LONGEST_APPSPEC), name=name)
     findings += tuple(check_bundle(appspec, bundle, name=name))
     errors: list[Finding] = []
@@ -132,6 +137,7 @@ def _check_appspec(bundle: dict[str, Entry], name: str, listen: Listener) -> Non
             listen(Notice(text=str(finding), warning=True))
         more = f" (and {len(errors) - 1} more, above)" if errors[1:] else ""
         raise UsageError(f"{errors[0].place}: {errors[0].reason}{more}", hint=errors[0].fix)
+    return {hook.location for hooks in appspec.hooks.values() for hook in hooks}
 
 
 def _lint(bundle: dict[str, Entry], settings: Settings, shown: Mapping[str, str], listen: Listener) -> None:

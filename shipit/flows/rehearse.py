@@ -151,7 +151,7 @@ class _Rehearsal:
         self._reclaim()
         self._disturb()
         if broken is None:
-            self._say("no broken build is rehearsed: there is no bin/worker that could be broken")
+            self._say("no broken build is rehearsed: the project's own unit starts nothing below @RELEASES@/%i/")
         else:
             self._act("a broken build", broken, self._deploy, good=False)
         self._act("rollback", previous, self._roll_back)

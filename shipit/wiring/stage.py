@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import re
 import shutil
 import socket
 from collections.abc import Mapping, Sequence
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from shipit.display import Display
 
 _ENV, _BUCKET = "rehearsal", "shipit-rehearsal"
-#: What a worker is started by (ExecStart= of the example's unit), below `build.path`; a broken one takes its place.
-_WORKER = "bin/worker"
+#: What the standard unit starts; a broken one takes its place.
+_STANDARD = "start_worker.sh"
+#: What a project's own unit starts, below its release.
+_STARTS = re.compile(r"^ExecStart=.*?@RELEASES@/%i/(\S+)", re.MULTILINE)
 _BROKEN = "#!/bin/sh\necho 'broken on purpose: inv rehearse made this build of your commit' >&2\nexit 1\n"
 #: Seconds that a sandbox lives on whose rehearsal was killed.
 _IDLE = 120.0
@@ -99,11 +102,12 @@ class Stage:
         return self._publish(self._of_copy())
 
     def broken(self) -> PublishedBuild | None:
-        """Build and publish HEAD with a worker that cannot start; None where the bundle has no bin/worker."""
+        """Build and publish HEAD with a worker that cannot start; None where it is not known what starts one."""
         self.copy.switch(self.head)
-        worker = self.copy.root / self._asked.build.path / _WORKER
-        if not worker.is_file():
+        worker = self._starter()
+        if worker is None:
             return None
+        worker.parent.mkdir(parents=True, exist_ok=True)
         worker.write_text(_BROKEN, encoding="utf-8")
         self.copy.commit("a worker that cannot start")
         return self._publish(self._of_copy())
@@ -150,6 +154,18 @@ class Stage:
     @property
     def _repository(self) -> Git:
         return Git(Shell(self._context, str(self._asked.root)))
+
+    def _starter(self) -> Path | None:
+        """Return the file in the copy that ExecStart= runs; None where the project's own unit runs something else."""
+        build = self._asked.build
+        content = self.copy.root / build.path
+        unit = content / "systemd" / f"{self._asked.application}@.service"
+        if not unit.is_file():
+            own = content / "scripts" / _STANDARD
+            return own if own.is_file() else self.copy.root / build.scripts / _STANDARD
+        found = _STARTS.search(unit.read_text(encoding="utf-8"))
+        worker = content / found[1] if found else content
+        return worker if worker.is_file() else None
 
     def _fault(self, name: str, **flags: object) -> None:
         ask.inject(self.tool.sandbox.url, name, flags)

@@ -67,12 +67,6 @@ def test_a_script_may_be_a_link_to_one_in_the_bundle() -> None:
     assert "is not in the bundle" in found.reason
 
 
-def test_a_script_that_is_not_executable_is_a_warning_with_the_command_that_mends_it() -> None:
-    (found,) = check(File(executable=False))
-    assert found.severity is Severity.WARNING
-    assert found.fix == "git update-index --chmod=+x scripts/a.sh"
-
-
 def test_a_script_without_a_first_line_is_an_error() -> None:
     (found,) = check(b"echo hello\n")
     assert (found.line, found.severity, "#!" in found.reason) == (1, Severity.ERROR, True)

@@ -15,11 +15,14 @@ from invoke.context import Context
 from repositories import APPSPEC, commit, git, project, settings
 
 from shipit.build import build, name_build, survey
+from shipit.build.standard import standard_entries
 from shipit.errors import PreflightError, ShipitError, UsageError
 from shipit.events import BuildFinished, BuildStep, Event, Notice
 from shipit.models import Build
 from shipit.settings import Settings
 
+REPOSITORY = Path(__file__).parents[2]
+STANDARD = {entry.name for entry in standard_entries()} - {"appspec.yml"}
 ENTRIES = ["appspec.yml", "main.py", "scripts/switch.sh", "build.json"]
 
 
@@ -33,8 +36,9 @@ def make(chosen: Settings, events: list[Event] | None = None) -> tuple[Build, Pa
 
 
 def names(path: Path) -> list[str]:
+    """List a bundle without the parts that come with the tool."""
     with tarfile.open(path) as archive:
-        return archive.getnames()
+        return [name for name in archive.getnames() if name not in STANDARD]
 
 
 def text(path: Path, name: str) -> bytes:
@@ -99,6 +103,36 @@ def test_the_project_s_own_appspec_and_hooks_win_over_the_standard_ones(root: Pa
     assert text(path, "scripts/switch.sh").decode() == hook
 
 
+def test_the_standard_parts_are_in_every_bundle_as_programs_where_they_are_some(root: Path) -> None:
+    git(root, "rm", "-q", "appspec/appspec.yml")
+    commit(root, {})
+    _, path = make(settings(root))
+    with tarfile.open(path) as archive:
+        modes = {member.name: member.mode for member in archive}
+    assert set(modes) > STANDARD
+    assert modes["scripts/after_install.sh"] == modes["scripts/drain.py"] == 0o755
+    assert modes["scripts/defaults.env"] == modes["scripts/shipit_worker/keeper.py"] == 0o644
+    assert text(path, "appspec.yml") == (REPOSITORY / "appspec/appspec.yml").read_bytes()
+
+
+def test_hooks_are_programs_in_the_bundle_whatever_the_checkout_says(root: Path) -> None:
+    git(root, "update-index", "--chmod=-x", "scripts/switch.sh")
+    (root / "scripts/switch.sh").chmod(0o644)
+    commit(root, {})
+    _, path = make(settings(root))
+    with tarfile.open(path) as archive:
+        assert archive.getmember("scripts/switch.sh").mode == 0o755
+
+
+def test_a_file_of_the_project_s_takes_the_place_of_a_standard_one(root: Path) -> None:
+    commit(root, {"app/scripts/prune.sh": "own", "scripts/drain.py": "own, too", "app/scripts/settings.env": "A=1\n"})
+    _, path = make(settings(root))
+    assert text(path, "scripts/prune.sh") == b"own"
+    assert text(path, "scripts/drain.py") == b"own, too"
+    with tarfile.open(path) as archive:
+        assert len(archive.getnames()) == len(set(archive.getnames()))
+
+
 def test_untracked_files_stay_out_and_are_named(root: Path) -> None:
     (root / "app/forgotten.py").write_text("x")
     events: list[Event] = []
@@ -135,9 +169,10 @@ def test_the_steps_are_told(root: Path) -> None:
     events: list[Event] = []
     made, path = make(settings(root, commands=("true",)), events)
     steps = [(e.stage, e.detail) for e in events if isinstance(e, BuildStep)]
-    assert steps == [("command", "true"), ("collect", ""), ("pack", "3 files")]
+    count = len(STANDARD | set(ENTRIES)) - 1  # build.json is not counted
+    assert steps == [("command", "true"), ("collect", ""), ("pack", f"{count} files")]
     assert isinstance(events[-1], BuildFinished)
-    assert (events[-1].build, events[-1].path, events[-1].files) == (made, str(path), 3)
+    assert (events[-1].build, events[-1].path, events[-1].files) == (made, str(path), count)
 
 
 # The same bytes
@@ -312,7 +347,7 @@ def test_a_survey_takes_what_is_on_disk_and_needs_no_output(root: Path) -> None:
     (root / "app/main.py").write_text("changed\n")
     (root / "app/new.py").write_text("not in git\n")
     entries = {e.name: e for e in survey(Context(), chosen).entries}
-    assert sorted(entries) == sorted(ENTRIES[:-1])
+    assert sorted(entries.keys() - STANDARD) == sorted(ENTRIES[:-1])
     assert entries["main.py"].read(99) == b"changed\n"
     assert not (root / "app/made").exists()
     (root / "app/made").mkdir()

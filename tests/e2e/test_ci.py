@@ -28,7 +28,7 @@ def test_the_job_builds_publishes_deploys_and_verifies(project: Project, tmp_pat
 
 
 def test_the_job_fails_for_the_right_reason(project: Project) -> None:
-    (project.root / "scripts" / "validate_service.sh").write_text("#!/bin/sh\necho broken >&2\nexit 1\n")
+    project.own("scripts/validate_service.sh").write_text("#!/bin/sh\necho broken >&2\nexit 1\n")
     project.commit("broken")
     ended = run(project)
     assert ended.returncode == 1, ended.stdout + ended.stderr

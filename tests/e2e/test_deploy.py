@@ -26,7 +26,7 @@ def test_a_build_reaches_every_instance_and_is_proved_and_a_new_one_replaces_it(
 
 
 def test_a_broken_hook_names_instance_event_script_log_and_next_command(project: Project) -> None:
-    hook = project.root / "scripts" / "after_install.sh"
+    hook = project.own("scripts/after_install.sh")
     hook.write_text('#!/bin/sh\necho "no module named tasks" >&2\nexit 7\n')
     project.commit("broken")
     ended = project.inv("deploy", "--only", "reports")

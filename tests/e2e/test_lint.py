@@ -80,12 +80,12 @@ def test_what_is_ignored_is_named_right(bad: Project) -> None:
 
 
 def test_a_warning_fails_only_where_it_is_asked_to(project: Project) -> None:
-    script = project.root / "worker/bin/look"
+    script = project.root / "worker/look.sh"
     script.write_text("#!/bin/sh\ncelery --app worker.app inspect ping\n")
     script.chmod(0o755)
     project.git("add", "--all")
-    assert findings(project, code=0) == [("celery-remote-control", "worker/bin/look")]
-    assert findings(project, "--strict", code=1) == [("celery-remote-control", "worker/bin/look")]
+    assert findings(project, code=0) == [("celery-remote-control", "worker/look.sh")]
+    assert findings(project, "--strict", code=1) == [("celery-remote-control", "worker/look.sh")]
 
 
 def test_the_queues_of_the_fleet_are_asked(project: Project) -> None:

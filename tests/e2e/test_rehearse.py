@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from project import Project, Ran
+from project import REPOSITORY, Project, Ran
 
 from shipit.sandbox.instance.processes import MARK
 
+START = "worker/scripts/start_worker.sh"
 TASKS = """
 [rehearse]
 rate = 5.0
@@ -61,9 +63,8 @@ class Rehearsed(Project):
         super().__init__(root, more=more)
         tasks = root / "worker/worker/tasks.py"
         tasks.write_text(tasks.read_text() + NAP)
-        worker = root / "worker/bin/worker"
-        worker.write_text(worker.read_text().replace("--loglevel INFO", "--loglevel INFO --concurrency 1"))
-        assert "--concurrency 1" in worker.read_text()
+        with (root / "worker/scripts/settings.env").open("a") as settings:
+            settings.write("SHIPIT_CELERY_ARGS=--concurrency 1\n")
         _heed_notices(root)
         self.commit("the build before")
 
@@ -89,7 +90,8 @@ class Rehearsed(Project):
 def _heed_notices(root: Path) -> None:
     """Give the worker a drain on a spot notice, which the bundle does not bring."""
     (root / "worker/notice.py").write_text(NOTICE)
-    worker = root / "worker/bin/worker"
+    worker = root / START
+    shutil.copy(REPOSITORY / "scripts/start_worker.sh", worker)
     head, start, command = worker.read_text().partition('exec "$python"')
     assert start
     worker.write_text(f'{head}"$python" notice.py $$ &\n{start}{command}')
@@ -190,7 +192,7 @@ def test_a_pattern_or_a_commit_that_is_not_there_is_a_usage_error(alone: Rehears
 
 
 def test_a_broken_first_build_ends_the_rehearsal_with_its_reason(alone: Rehearsed) -> None:
-    (alone.root / "worker/bin/worker").write_text("#!/bin/sh\necho no module named worker >&2\nexit 3\n")
+    (alone.root / START).write_text("#!/bin/sh\necho no module named worker >&2\nexit 3\n")
     alone.commit("broken")
     alone.commit("broken still")
     ran = alone.rehearse()

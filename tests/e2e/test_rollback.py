@@ -106,13 +106,13 @@ def test_a_bad_build_with_broken_hooks_is_left_by_policy_and_by_hand(project: Pr
     assert project.inv("deploy").code == 0
     second = project.commit("second")
     assert project.inv("deploy").code == 0
-    appspec = project.root / "appspec" / "appspec.yml"
+    appspec = project.own("appspec/appspec.yml")
     hook = "hooks:\n  ApplicationStop:\n    - location: scripts/application_stop.sh\n      timeout: 10\n"
     appspec.write_text(appspec.read_text().replace("hooks:\n", hook))
+    validate = project.own("scripts/validate_service.sh")
     stop = project.root / "scripts" / "application_stop.sh"
     stop.write_text("#!/bin/sh\necho 'cannot stop' >&2\nexit 1\n")
     stop.chmod(0o755)
-    validate = project.root / "scripts" / "validate_service.sh"
     whole = validate.read_text()
     validate.write_text('#!/bin/sh\n[ "$DEPLOYMENT_GROUP_NAME" != reports ]\n')
     bad = project.commit("bad")

@@ -46,9 +46,15 @@ def test_no_stop_script_of_an_installed_build_can_block_the_next_one() -> None:
     assert "ApplicationStop" not in read_manifest(PROJECT / "appspec").hooks
 
 
-def test_the_unit_is_named_for_the_application() -> None:
-    application = load("sandbox", start=PROJECT).application
-    assert (PROJECT / f"examples/worker/systemd/{application}@.service").is_file()
+def test_the_hooks_know_the_application_and_how_long_its_polls_are() -> None:
+    lines = (PROJECT / "examples/worker/scripts/settings.env").read_text().splitlines()
+    settings = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    assert settings == {"SHIPIT_CELERY_APP": "worker.app", "SHIPIT_DRAIN_WAIT": str(polls() + 1.5)}
+
+
+def polls() -> float:
+    code = "import worker.app as it; print(it.app.conf.broker_transport_options['wait_time_seconds'])"
+    return float(ask(code))
 
 
 def test_the_application_has_the_plugins_and_what_they_need() -> None:
@@ -57,7 +63,11 @@ def test_the_application_has_the_plugins_and_what_they_need() -> None:
         "print('shipit_worker' in sys.modules, c.task_acks_late, c.task_reject_on_worker_lost, c.task_time_limit,"
         " c.worker_prefetch_multiplier, len(c.broker_transport_options['predefined_queues']))\n"
     )
+    assert ask(code) == "True True True 600 1 50\n"
+
+
+def ask(code: str) -> str:
+    """Run a line of Python as an instance would, and return what it prints."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SHIPIT_", "BROKER"))}
     env = {**kept, "PYTHONPATH": f"{PROJECT / 'scripts'}:{PROJECT / 'examples/worker'}"}
-    ran = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-    assert ran.stdout == "True True True 600 1 50\n"
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -36,7 +38,9 @@ def host(tmp_path: Path) -> Iterator[Host]:
     root, answers, programs = tmp_path / "root", tmp_path / "answers", tmp_path / "bin"
     for folder in (root / "etc/shipit", answers, programs):
         folder.mkdir(parents=True)
-    (root / "etc/shipit/instance.env").write_text(FACTS.env_file({"SHIPIT_STABLE_SECONDS": "0"}))
+    (answers / "is-active").write_text("exit 3\n")
+    own = {"SHIPIT_USER": pwd.getpwuid(os.getuid()).pw_name, "SHIPIT_SMOKE": "no", "SHIPIT_STABLE_SECONDS": "0"}
+    (root / "etc/shipit/instance.env").write_text(FACTS.env_file(own))
     (programs / "systemctl").write_text(SYSTEMCTL)
     (programs / "systemctl").chmod(0o755)
     (programs / "python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import pwd
 import shlex
 import shutil
 import sys
@@ -87,9 +89,7 @@ class ProcessAgent:
         folder = InstanceFolder(instances_folder(self._state) / facts.id)
         for path in (folder.root, folder.agent, folder.programs, folder.units, folder.env_file.parent):
             path.mkdir(parents=True, exist_ok=True)
-        # ValidateService watches the worker's process for less long than on AWS, and a stub needs no watching.
-        stable = {"SHIPIT_STABLE_SECONDS": "0" if stub else "2"}
-        folder.env_file.write_text(facts.env_file({**stable, **self._instance_env}), encoding="utf-8")
+        folder.env_file.write_text(facts.env_file({**_settings(stub=stub), **self._instance_env}), encoding="utf-8")
         self._systemctl.write_client(folder.programs, facts.id)
         _write_python(folder.programs)
         environment = self._environment(facts, folder)
@@ -291,6 +291,14 @@ def _deployment_environment(command: Command) -> dict[str, str]:
         "BUNDLE_VERSION": command.revision.version_id,
         "BUNDLE_ETAG": command.revision.etag,
     }
+
+
+def _settings(*, stub: bool) -> dict[str, str]:
+    """Return what hooks go by here other than on AWS: everything is of one user, and seconds count."""
+    user = {"SHIPIT_USER": pwd.getpwuid(os.getuid()).pw_name}
+    if stub:  # an idle process needs no watching, and an import costs more than all else that a hook does
+        return {**user, "SHIPIT_STABLE_SECONDS": "0", "SHIPIT_SMOKE": "no"}
+    return {**user, "SHIPIT_STABLE_SECONDS": "2"}
 
 
 def _write_python(folder: Path) -> None:
