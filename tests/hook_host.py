@@ -60,6 +60,8 @@ class Host:
     s3: FakeS3
     bundle: Path
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    #: What the last hook of `prepare` printed.
+    last: str = ""
 
     @property
     def home(self) -> Path:
@@ -78,6 +80,11 @@ class Host:
         path = self.answers / "calls"
         return path.read_text().splitlines() if path.exists() else []
 
+    @property
+    def named_releases(self) -> list[str]:
+        """Return the releases that are whole."""
+        return sorted(name for name in os.listdir(self.home / "releases") if not name.startswith("."))
+
     def release(self, build: str) -> Path:
         return self.home / "releases" / build
 
@@ -85,14 +92,17 @@ class Host:
         """Let systemctl run this script for a verb."""
         (self.answers / verb).write_text(script)
 
-    def unpack(self, build: str, files: Mapping[str, str] | None = None) -> None:
-        """Lay out the unpacked bundle of a build, as DownloadBundle leaves it: the example, and `files`."""
+    def unpack(
+        self, build: str, files: Mapping[str, str] | None = None, *, bring: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Lay out the unpacked bundle of a build, as DownloadBundle leaves it: the example, `files` and `bring`."""
         content = self.bundle.parent / "content"
         shutil.rmtree(content, ignore_errors=True)
         shutil.copytree(PROJECT / "examples/worker", content, ignore=shutil.ignore_patterns("__pycache__"))
-        for name, text in (files or {}).items():
+        texts = {name: text.encode() for name, text in (files or {}).items()}
+        for name, data in (texts | dict(bring or {})).items():
             (content / name).parent.mkdir(parents=True, exist_ok=True)
-            (content / name).write_text(text)
+            (content / name).write_bytes(data)
         self.pack(build, content)
 
     def pack(self, build: str, content: Path, links: Mapping[str, str] | None = None) -> None:
@@ -146,13 +156,16 @@ class Host:
         with (self.root / "etc/shipit/instance.env").open("a") as file:
             file.writelines(f"{key}={value}\n" for key, value in settings.items())
 
-    def prepare(self, build: str, files: Mapping[str, str] | None = None) -> None:
+    def prepare(
+        self, build: str, files: Mapping[str, str] | None = None, *, bring: Mapping[str, bytes] | None = None
+    ) -> None:
         """Bring a build as far as AfterInstall does."""
-        self.unpack(build, files)
+        self.unpack(build, files, bring=bring)
         for step in ("before_install.sh", "", "after_install.sh"):
             if step:
                 result = self.hook(step)
                 assert result.returncode == 0, result.stderr
+                self.last = result.stdout
             else:
                 self.install()
 
