@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from instances import FACTS
 
 from shipit.build.standard import standard_entries
 from shipit.bundle import Entry, pack
+from shipit.sandbox.instance.imds import Imds
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -47,6 +51,30 @@ class FakeS3:
             self.objects[path] = body
         start_response(f"{status} Status", [("Content-Length", "0")])
         return []
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Print nothing."""
+
+
+@contextlib.contextmanager
+def services() -> Iterator[tuple[str, FakeS3]]:
+    """Serve S3 and the instance's metadata on loopback; yield the endpoint and what S3 holds."""
+    s3, imds = FakeS3(), Imds({FACTS.id: FACTS}.get)
+
+    def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"].startswith("/_imds"):
+            return imds({**environ, "PATH_INFO": environ["PATH_INFO"].removeprefix("/_imds")}, start_response)
+        return s3(environ, start_response)
+
+    server = make_server("127.0.0.1", 0, serve, handler_class=_Quiet)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", s3
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @dataclass
