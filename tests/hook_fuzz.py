@@ -20,11 +20,13 @@ from instances import FACTS, ID
 
 from shipit.sandbox.instance.processes import MARK, kill_marked
 from shipit.sandbox.instance.systemctl import SystemctlServer
-from shipit.sandbox.instance.units import Units
+from shipit.sandbox.instance.units import Units, UnitState
 
 HOOKS = ("before_install.sh", "after_install.sh", "application_start.sh", "validate_service.sh")
 BUILDS = ("2026.11.22-100000-gaaa", "2026.11.23-100000-gbbb", "2026.11.24-100000-gccc")
 APP = "worker"
+#: Seconds that a restart of the same build may take, which the service manager ends whoever asked for it.
+_MOMENT = 3.0
 
 
 @dataclass
@@ -82,9 +84,11 @@ class Victim:
 
     def check(self, after: str) -> None:
         """Raise Broken where two builds are mixed, or none runs."""
-        active = [state for state in self.units.matching(f"{APP}@*.service") if state.active == "active"]
-        if self._serves and not active:
-            raise Broken(f"after {after}: no worker runs")
+        deadline = time.monotonic() + _MOMENT
+        while not (active := self._active()) and self._serves:
+            if time.monotonic() > deadline:
+                raise Broken(f"after {after}: no worker runs")
+            time.sleep(0.01)
         for state in active:
             build = state.name.removeprefix(f"{APP}@").removesuffix(".service")
             environment = Path(f"/proc/{state.main_pid}/environ").read_bytes().split(b"\0")
@@ -93,6 +97,9 @@ class Victim:
                 raise Broken(f"after {after}: {state.name} runs in {folder}")
         for name in self.host.named_releases:
             self._check_release(name, after)
+
+    def _active(self) -> list[UnitState]:
+        return [state for state in self.units.matching(f"{APP}@*.service") if state.active == "active"]
 
     def _check_release(self, name: str, after: str) -> None:
         """Compare a release with the bundle that it came from, file by file, and its unit with it."""
