@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -92,10 +92,8 @@ class Ledger:
 
     def recent(self, most: int = 20) -> tuple[RolloutRecord, ...]:
         """Return the newest records, the newest first; damaged ones are left out."""
-        names = [n.removesuffix(".json") for n in self._store.names(f"rollouts/{self._env}") if n.endswith(".json")]
-        ids = sorted((n for n in names if n != _LATEST and not n.endswith(_ORDERS)), reverse=True)
         found = []
-        for rollout_id in ids[:most]:
+        for rollout_id in self._ids()[:most]:
             try:
                 record = self.find(rollout_id)
             except ShipitError:
@@ -103,6 +101,20 @@ class Ledger:
             if record is not None:
                 found.append(record)
         return tuple(found)
+
+    def back(self) -> Iterator[RolloutRecord]:
+        """Yield the record of the last rollout, then the older ones, newest first; each is read when it is asked for.
+
+        Raises UsageError or ShipitError at one that is lost or damaged: whoever reads what past rollouts brought must
+        not take an older word for the last one.
+        """
+        latest = self.latest()
+        if latest is None:
+            return
+        yield latest
+        for rollout_id in self._ids():
+            if rollout_id < latest.id and (record := self.find(rollout_id)) is not None:
+                yield record
 
     def order(self, rollout_id: str, **word: Any) -> None:
         """Leave word for whoever drives the rollout: `stop` (by whom), `promoted` (how many waves may go on)."""
@@ -116,6 +128,11 @@ class Ledger:
     def orders(self, rollout_id: str) -> dict[str, Any]:
         """Return the words that were left."""
         return dict(self._store.get_json(self._orders(rollout_id)) or {})
+
+    def _ids(self) -> list[str]:
+        """Return the ids of all rollouts, the newest first."""
+        names = [n.removesuffix(".json") for n in self._store.names(f"rollouts/{self._env}") if n.endswith(".json")]
+        return sorted((n for n in names if n != _LATEST and not n.endswith(_ORDERS)), reverse=True)
 
     def _orders(self, rollout_id: str) -> str:
         return self._key(f"{rollout_id}{_ORDERS}")

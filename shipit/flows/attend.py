@@ -29,10 +29,10 @@ from shipit.events import (
     WavePaused,
     WaveStarted,
 )
-from shipit.flows import ask, undo
+from shipit.flows import check, undo
 from shipit.flows.deploy import Wish, locked, manner_of, plan_of
+from shipit.flows.locks import drives
 from shipit.flows.prepare import estimated
-from shipit.lock import Holding
 from shipit.models import Deployment, DeploymentStatus, GroupEntry, Outcome, Overview, Phase, RolloutRecord
 from shipit.rollout import Mark, Scout, complete
 from shipit.wiring import Tool
@@ -178,7 +178,7 @@ class _Watcher:
             holding = self._tool.lock.holder()
             found = self._tool.ledger.find(self._record.id)
             self._record = found or self._record
-            driven = _drives(holding, self._record) and self._record.outcome is Outcome.RUNNING
+            driven = drives(holding, self._record) and self._record.outcome is Outcome.RUNNING
             if not driven:
                 # Whoever is gone may have had no time to note what it had created.
                 last = self._tool.codedeploy.last_attempts(list(self._record.groups))
@@ -341,7 +341,7 @@ def _end_as(tool: Tool, record: RolloutRecord) -> None:
     tool.display(Notice(text="its process is gone, but all its groups succeeded"))
     if not record.verify:
         return
-    ask.verify_versions(tool, build=record.build, only="", wait=f"{tool.settings.reports.grace:.0f}s")
+    check.verify_versions(tool, wait=f"{tool.settings.reports.grace:.0f}s")
 
 
 def _stop_all(tool: Tool, record: RolloutRecord) -> int:
@@ -355,7 +355,7 @@ def _stop_all(tool: Tool, record: RolloutRecord) -> int:
         for deployment in active:
             tool.codedeploy.stop(deployment.id)
             stopped.add(deployment.id)
-        driven = _drives(tool.lock.holder(), record)
+        driven = drives(tool.lock.holder(), record)
         now = tool.ledger.find(record.id) or record
         if not active and not (driven and now.outcome is Outcome.RUNNING):
             if now.outcome is Outcome.RUNNING or now.outcome.resumable:
@@ -368,10 +368,3 @@ def _stop_all(tool: Tool, record: RolloutRecord) -> int:
                 hint=f"inv stop {record.id} looks again",
             )
         tool.clock.sleep(tool.settings.rollout.poll)
-
-
-def _drives(holding: Holding | None, record: RolloutRecord) -> bool:
-    """Tell whether a living process holds the lock for this rollout, or for the one that it takes back."""
-    if holding is None or holding.expired or holding.manual:
-        return False
-    return holding.rollout in (record.id, record.undoes or record.id)
