@@ -165,8 +165,8 @@ def _node_lines(bad: Sequence[Node], limit: int | None, *, most: int) -> list[Li
         else:
             lines += [Line(f"  {text}"), *(Line(t, "dim") for t in wrap(f"      {step}", limit, " " * 6))]
     if len(bad) > len(shown):
-        rest = f"  ... and {len(bad) - len(shown):,} more: {_states(bad[len(shown) :])}; inv verify-versions --all shows them"
-        lines.append(Line(rest, "dim"))
+        rest = f"{len(bad) - len(shown):,} more: {_states(bad[len(shown) :])}"
+        lines.append(Line(f"  ... and {rest}; verify-versions --all shows them", "dim"))
     return [Line(clip(t.text, limit) if limit is not None else t.text, t.tone) for t in lines]
 
 

@@ -42,9 +42,9 @@ def expect(
     by_name = {g.name: g for g in groups}
     search = _Search(by_name)
     for record in records:
+        search.read(record, live=record.outcome is Outcome.RUNNING and driven(record))
         if not search.open:
             break
-        search.read(record, live=record.outcome is Outcome.RUNNING and driven(record))
     unknown = []
     for name in sorted(search.open):
         known = search.pending.get(name) or search.before.get(name)

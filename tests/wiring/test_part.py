@@ -43,13 +43,8 @@ def states(*groups: str) -> dict[str, NodeState]:
     part = PartOfFleet(Everybody(), Everybody(), frozenset(groups))
     members = part.read_with_launch_times()
     reports, cost = part.latest_reports(NOON, 3600.0)
-    expected = Expectation(
-        env="e",
-        groups=dict.fromkeys(groups, Wanted(build="v2")),
-        published={"v2": "d2"},
-        heartbeat=300.0,
-        grace=600.0,
-    )
+    wanted = dict.fromkeys(groups, Wanted(build="v2"))
+    expected = Expectation(env="e", groups=wanted, published={"v2": "d2"}, heartbeat=300.0, grace=600.0)
     return {n.instance_id: n.state for n in judge(members, reports, expected, now=NOON, cost=cost).nodes}
 
 
