@@ -215,3 +215,31 @@ def test_any_record_survives_the_way_to_s3_and_back(phase: Phase, outcome: Outco
     ledger = Ledger(Objects(), "test")
     ledger.open(made)
     assert ledger.read(made.id) == made
+
+
+def test_the_way_back_begins_with_the_last_rollout_and_reads_no_more_than_it_is_asked_for() -> None:
+    objects = Objects()
+    ledger = Ledger(objects, "production")
+    made = [record(id=f"20261120-12000{n}-ab12") for n in range(3)]
+    for each in made:
+        ledger.open(each)
+    ledger.order(made[1].id, stop="ann")
+    # One that was written by a process that died before it began is not the last.
+    ledger.write(record(id="20261120-120009-ab12"))
+    assert [r.id for r in ledger.back()] == [r.id for r in reversed(made)]
+    objects.values[f"rollouts/production/{made[0].id}.json"] = {"id": 1}
+    back = ledger.back()
+    assert [next(back).id, next(back).id] == [made[2].id, made[1].id]
+    with pytest.raises(ShipitError, match="damaged"):
+        next(back)
+    assert list(Ledger(Objects(), "production").back()) == []
+
+
+def test_the_way_back_never_begins_with_an_older_rollout_where_the_last_is_lost() -> None:
+    objects = Objects()
+    ledger = Ledger(objects, "production")
+    ledger.open(record(id="20261120-120000-ab12"))
+    ledger.open(record(id="20261120-120001-ab12"))
+    del objects.values["rollouts/production/20261120-120001-ab12.json"]
+    with pytest.raises(UsageError, match="no rollout"):
+        next(ledger.back())

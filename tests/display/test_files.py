@@ -58,7 +58,7 @@ def test_a_link_is_written_through_and_the_modes_are_those_of_any_new_file(tmp_p
 @pytest.mark.parametrize("where", ["nowhere/junit.xml", "file/junit.xml", "."])
 def test_a_path_that_cannot_be_written_is_refused_at_once_by_its_flag(tmp_path: Path, where: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="^--junit "):
+    with pytest.raises(UsageError, match=r"^--junit "):
         VerdictFiles("prod", markdown=str(tmp_path / "page.md"), junit=str(tmp_path / where))
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
