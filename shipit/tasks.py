@@ -242,6 +242,7 @@ def promote(tool: Tool, rollout: str = "") -> None:
     all="show every instance that is not current, also those that do not count: leaving, departed",
     junit="write the verdict to this file as JUnit XML",
     markdown="write the verdict to this file in Markdown",
+    publish_metrics="tell CloudWatch the counts by state, for alarms (docs/verify.md)",
 )
 def verify_versions(
     tool: Tool,
@@ -251,11 +252,21 @@ def verify_versions(
     all: bool = False,
     junit: str = "",
     markdown: str = "",
+    publish_metrics: bool = False,
 ) -> None:
     """Check through Athena that every instance's running process reports the build."""
     from shipit.flows.check import verify_versions as flow
 
-    flow(tool, build=build, only=only, wait=wait, everything=all, junit=junit, markdown=markdown)
+    flow(
+        tool,
+        build=build,
+        only=only,
+        wait=wait,
+        everything=all,
+        junit=junit,
+        markdown=markdown,
+        publish_metrics=publish_metrics,
+    )
 
 
 @command()

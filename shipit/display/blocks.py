@@ -129,7 +129,7 @@ def verification_lines(found: Verification, limit: int | None = None, *, everyth
     views = {view.group: view for view in found.groups}
     lines: list[Line] = []
     for name, nodes in groups.items():
-        bad = [n for n in nodes if n.state is not NodeState.CURRENT]
+        bad = [n for n in nodes if n.state is not NodeState.CURRENT or n.note]
         if bad or note_of(found, views.get(name)):
             head = "; ".join(filter(None, (_tally(nodes), note_of(found, views.get(name), bad=bool(bad)))))
             lines += [Line(t, "warn") for t in wrap(clean(f"{name}: {head}"), limit, "  ")]
@@ -158,7 +158,7 @@ def _node_lines(bad: Sequence[Node], limit: int | None, *, most: int) -> list[Li
     inner = None if limit is None else limit - 2
     lines: list[Line] = []
     for text, node in zip(table(("",) * 4, rows, limit=inner)[1:], shown, strict=True):
-        step = clean(node.next_step)
+        step = clean(node.told)
         joined = f"  {text}  {step}"
         if not step or limit is None or len(joined) <= limit:
             lines.append(Line(joined.rstrip()))
@@ -197,6 +197,8 @@ def progress(found: Verification) -> str:
     said = _tally(counted)
     if counted and not found.cost.scanned:
         said += "; the query read nothing"
+    if foreign := sum(bool(n.note) for n in found.nodes):
+        said += f"; {plural(foreign, 'instance')} with a report that is not its own"
     outside = _states([n for n in found.nodes if not n.state.is_counted])
     return f"{said}; not counted: {outside}." if outside else f"{said}."
 

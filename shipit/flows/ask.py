@@ -88,6 +88,6 @@ def _latest(tool: Tool) -> RolloutRecord:
     record = tool.ledger.latest()
     if record is None:
         raise UsageError(
-            f"no rollout of {tool.settings.env} is known, so no build is expected", hint="name one with --build"
+            f"no rollout of {tool.settings.env} is known", hint="the first inv deploy leaves a record to tell of"
         )
     return record

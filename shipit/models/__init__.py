@@ -31,6 +31,7 @@ from shipit.models.plan import Action, Allowance, HealthRule, Phase, PlannedGrou
 from shipit.models.record import FailureNote, GroupEntry, Outcome, Proof, RolloutRecord, Try, WaveEntry
 from shipit.models.verification import (
     GroupView,
+    Metric,
     Node,
     NodeState,
     QueryCost,
@@ -62,6 +63,7 @@ __all__ = [
     "InstanceFacts",
     "Judged",
     "LifecycleEvent",
+    "Metric",
     "Node",
     "NodeState",
     "Outcome",

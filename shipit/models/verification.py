@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +13,8 @@ from enum import StrEnum
 class Report:
     """Read what an instance last said of itself (the columns of `version_reports`).
 
-    `build` is what is installed on disk, `running_build` what its process runs: only the latter counts.
+    `build` is what is installed on disk, `running_build` what its process runs: only the latter counts. One that is
+    not `trusted` says `instance_id`, and nothing proves that this instance wrote it.
     """
 
     instance_id: str
@@ -25,6 +27,7 @@ class Report:
     deployment_id: str
     reason: str
     reported_at: datetime
+    trusted: bool = True
 
 
 class NodeState(StrEnum):
@@ -103,7 +106,10 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """Judge one instance: its state, what it said and how long ago (seconds), and what to do next."""
+    """Judge one instance: its state, what it said and how long ago (seconds), and what to do next.
+
+    `note` says that somebody else reported in its name.
+    """
 
     instance_id: str
     group: str
@@ -114,6 +120,12 @@ class Node:
     installed: str = ""
     age: float | None = None
     next_step: str = ""
+    note: str = ""
+
+    @property
+    def told(self) -> str:
+        """Return the note and what to do next, in a line."""
+        return "; ".join(filter(None, (self.note, self.next_step)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,3 +181,12 @@ class Verification:
         """Count the instances by state; states that nobody is in are left out."""
         found = Counter(n.state for n in self.nodes)
         return {state.value: found[state] for state in NodeState if found[state]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """Name a count for CloudWatch: a metric and its dimensions, none of them empty."""
+
+    name: str
+    dimensions: Mapping[str, str]
+    value: int

@@ -4,6 +4,7 @@
     judge.py     Each instance gets exactly one state (pure).
     steps.py     What to type, or to look at, for one instance (pure).
     wait.py      Look until the fleet has converged, at a cadence that costs little.
+    metrics.py   The numbers that an alarm watches (pure).
     outcome.py   What a verdict ends a command with (pure).
 
 Membership comes from Auto Scaling, for Athena cannot tell a terminated instance from a silent one (reference
@@ -12,10 +13,12 @@ athena.md, "What decides the design"). Doubt never counts as success: what is no
 
 from shipit.verify.expect import Expected, expect
 from shipit.verify.judge import Expectation, judge
+from shipit.verify.metrics import NAMESPACE, metrics
 from shipit.verify.outcome import outcome
 from shipit.verify.wait import Clock, FleetSource, ReportSource, verify
 
 __all__ = [
+    "NAMESPACE",
     "Clock",
     "Expectation",
     "Expected",
@@ -23,6 +26,7 @@ __all__ = [
     "ReportSource",
     "expect",
     "judge",
+    "metrics",
     "outcome",
     "verify",
 ]

@@ -31,6 +31,7 @@ _SKEW = 60.0
 _LEAVING = ("Terminating", "Terminated", "Detaching", "Detached", "EnteringStandby", "Standby")
 #: Who creates a deployment for instances that were launched, and not for the whole group (CodeDeploy's `creator`).
 _FOR_THE_LAUNCHED = "autoscaling"
+_FOREIGN = "a report in its name is not its own, and does not count"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,17 +76,22 @@ def judge(
 ) -> Verification:
     """Give every member of the fleet, and every reporter that is not one, exactly one state.
 
-    Every group of the fleet must be one that `expected` names.
+    Every group of the fleet must be one that `expected` names. A report that is not trusted gives nobody a state: it
+    is noted beside the one whose name it bears.
     """
-    latest = {report.instance_id: report for report in reports}
+    latest, foreign = _newest(reports)
     nodes: list[Node] = []
     views: list[GroupView] = []
     for group in fleet.groups:
         view = _view(group, expected)
-        own = [_node(group, i, latest.pop(i.id, None), view, expected, now) for i in group.instances]
+        own = [
+            replace(_node(group, i, latest.pop(i.id, None), view, expected, now), note=foreign.pop(i.id, ""))
+            for i in group.instances
+        ]
         views.append(_noted(view, group, own))
         nodes += own
-    nodes += [_departed(report, now) for report in latest.values()]
+    nodes += [replace(_departed(report, now), note=foreign.pop(id, "")) for id, report in latest.items()]
+    nodes += [Node(instance_id=id, group="", queue="", state=NodeState.DEPARTED, note=foreign[id]) for id in foreign]
     return Verification(
         env=expected.env,
         build=expected.build,
@@ -95,6 +101,20 @@ def judge(
         groups=tuple(views),
         spent=Spending().plus(cost),
     )
+
+
+def _newest(reports: Iterable[Report]) -> tuple[dict[str, Report], dict[str, str]]:
+    """Return the newest report of each instance, and a note on each in whose name somebody else reported."""
+    latest: dict[str, Report] = {}
+    foreign: dict[str, str] = {}
+    for report in reports:
+        if not report.trusted:
+            foreign[report.instance_id] = _FOREIGN
+            continue
+        known = latest.get(report.instance_id)
+        if known is None or known.reported_at <= report.reported_at:
+            latest[report.instance_id] = report
+    return latest, foreign
 
 
 def _view(group: Group, expected: Expectation) -> GroupView:

@@ -35,7 +35,7 @@ def next_step(
         case NodeState.STALE if ahead:
             return f"{shell}, and set its clock: it is ahead of ours"
         case NodeState.STALE | NodeState.SILENT:
-            return f"{shell}, and look at the worker and its reports; or {_replace(instance)}"
+            return f"{shell}, and look at the worker, its reports and its clock; or {_replace(instance)}"
         case _:
             return ""
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
     from shipit.aws.autoscaling import AutoScaling
+    from shipit.aws.cloudwatch import CloudWatch
     from shipit.aws.codedeploy import CodeDeploy
     from shipit.aws.ec2 import Ec2
     from shipit.aws.fleet import FleetReader
@@ -101,6 +102,13 @@ class Tool:
         from shipit.aws.sqs import Queues
 
         return Queues(self.session.client("sqs"))
+
+    @cached_property
+    def cloudwatch(self) -> CloudWatch:
+        """Return the gateway to CloudWatch."""
+        from shipit.aws.cloudwatch import CloudWatch
+
+        return CloudWatch(self.session.client("cloudwatch"))
 
     @cached_property
     def fleet(self) -> FleetReader:
