@@ -130,6 +130,13 @@ def test_a_report_from_outside_the_fleet_has_departed_and_is_not_counted() -> No
     assert (verification.counted, verification.converged) == (1, True)
 
 
+def test_of_several_reports_of_an_instance_the_newest_counts_whatever_their_order() -> None:
+    old, new = on("v1", age=120), on("v2", age=60)
+    for reports in ((old, new), (new, old)):
+        (node,) = judged(member(), reports=reports)
+        assert (node.state, node.age) == (NodeState.CURRENT, 60.0)
+
+
 def test_a_node_tells_what_runs_what_is_installed_and_how_old_that_is() -> None:
     (node,) = judged(member(), reports=(report(running_build="v1"),))
     assert (node.running, node.installed, node.age, node.group, node.queue) == ("v1", "v2", 60.0, "email", "email")
@@ -377,15 +384,15 @@ RUNS = deployment("email", "v2")
     ("success", "attempt", "said", "note"),
     [
         (RUNS, RUNS, on("v2"), ""),
-        (RUNS, RUNS, on("v1"), "CodeDeploy says v2 (d-EMAIL), 1 of 1 process says v1"),
-        (RUNS, RUNS, report(running_build=""), "CodeDeploy says v2 (d-EMAIL), 1 of 1 process says none"),
-        (deployment("email", "v1"), None, on("v2"), "CodeDeploy says v1 (d-EMAIL), 1 of 1 process says v2"),
-        (None, None, on("v2"), "CodeDeploy says nothing yet, 1 of 1 process says v2"),
+        (RUNS, RUNS, on("v1"), "CodeDeploy says v2 (d-EMAIL), its process says v1"),
+        (RUNS, RUNS, report(running_build=""), "CodeDeploy says v2 (d-EMAIL), its process says none"),
+        (deployment("email", "v1"), None, on("v2"), "CodeDeploy says v1 (d-EMAIL), its process says v2"),
+        (None, None, on("v2"), "CodeDeploy says nothing yet, its process says v2"),
         (
             replace(RUNS, revision=None),
             None,
             on("v2"),
-            "CodeDeploy says a revision of others (d-EMAIL), 1 of 1 process says v2",
+            "CodeDeploy says a revision of others (d-EMAIL), its process says v2",
         ),
         (deployment("email", "v1"), None, on("v1"), "CodeDeploy says v1 (d-EMAIL), rollout r9 was to bring v2"),
         # What is unseen says nothing, and neither does CodeDeploy's last success while the next is on its way.

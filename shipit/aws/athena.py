@@ -31,7 +31,7 @@ _LONGEST_PARAMETER = 1024
 #: One field of Athena's CSV, and what ends it.
 _FIELD = re.compile(r'(?:"((?:[^"]|"")*)")?([,\n])')
 #: The object that a reason names, as those of HIVE_ errors do in the sandbox; nobody saw AWS's own words.
-_OBJECT = re.compile(r"s3://[^\s,]+")
+_OBJECT = re.compile(r"s3://\S.*?\.(?:json|gz)\b|s3://\S+")
 _DOLLARS_PER_BYTE = 5 / 10**12
 _LEAST_BILLED_BYTES = 10 * 10**6
 

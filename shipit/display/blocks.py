@@ -129,7 +129,7 @@ def verification_lines(found: Verification, limit: int | None = None, *, everyth
     views = {view.group: view for view in found.groups}
     lines: list[Line] = []
     for name, nodes in groups.items():
-        bad = [n for n in nodes if n.state is not NodeState.CURRENT or n.note]
+        bad = [n for n in nodes if n.state is not NodeState.CURRENT]
         if bad or note_of(found, views.get(name)):
             head = "; ".join(filter(None, (_tally(nodes), note_of(found, views.get(name), bad=bool(bad)))))
             lines += [Line(t, "warn") for t in wrap(clean(f"{name}: {head}"), limit, "  ")]
@@ -158,16 +158,27 @@ def _node_lines(bad: Sequence[Node], limit: int | None, *, most: int) -> list[Li
     inner = None if limit is None else limit - 2
     lines: list[Line] = []
     for text, node in zip(table(("",) * 4, rows, limit=inner)[1:], shown, strict=True):
-        step = clean(node.told)
+        step = clean(node.next_step)
         joined = f"  {text}  {step}"
-        if not step or limit is None or len(joined) <= limit:
+        if not step or limit is None or width(joined) <= limit:
             lines.append(Line(joined.rstrip()))
         else:
-            lines += [Line(f"  {text}"), *(Line(t, "dim") for t in wrap(f"      {step}", limit, " " * 6))]
+            lines += [Line(f"  {text}"), *(Line(t, "dim") for t in _step_lines(step, limit))]
     if len(bad) > len(shown):
         rest = f"{len(bad) - len(shown):,} more: {_states(bad[len(shown) :])}"
         lines.append(Line(f"  ... and {rest}; verify-versions --all shows them", "dim"))
     return [Line(clip(t.text, limit) if limit is not None else t.text, t.tone) for t in lines]
+
+
+def _step_lines(step: str, limit: int) -> list[str]:
+    """Return a command with its remark so that what is copied off a terminal is still one command."""
+    indent = " " * 6
+    command, mark, remark = step.partition(" # ")
+    if width(indent + step) <= limit:
+        return [indent + step]
+    lines = wrap(indent + command, limit - 2, indent)
+    lines = [*(f"{line} \\" for line in lines[:-1]), lines[-1]]
+    return lines + (wrap(f"{indent}# {remark}", limit, f"{indent}# ") if mark else [])
 
 
 def age(seconds: float | None) -> str:
@@ -197,8 +208,6 @@ def progress(found: Verification) -> str:
     said = _tally(counted)
     if counted and not found.cost.scanned:
         said += "; the query read nothing"
-    if foreign := sum(bool(n.note) for n in found.nodes):
-        said += f"; {plural(foreign, 'instance')} with a report that is not its own"
     outside = _states([n for n in found.nodes if not n.state.is_counted])
     return f"{said}; not counted: {outside}." if outside else f"{said}."
 
@@ -207,6 +216,12 @@ def waiting(found: Verification, left: float | None) -> str:
     """Say how far a wait is, and for how long it goes on at most."""
     more = f" Looking for {duration(left)} more." if left else ""
     return f"{progress(found)}{more}"
+
+
+def brief(found: Verification, left: float | None) -> str:
+    """Say how far a wait is where there is room for little."""
+    more = f", looking for {duration(left)} more" if left else ""
+    return f"{found.count(NodeState.CURRENT):,} of {found.counted:,} current{more}"
 
 
 def _tally(nodes: Sequence[Node]) -> str:

@@ -104,14 +104,8 @@ def _suite(
 
 def _case(node: Node) -> ElementTree.Element:
     case = ElementTree.Element("testcase", {"classname": _text(node.group), "name": _text(node.instance_id)})
-    if node.state is not NodeState.CURRENT:
-        _tell(case, node)
-    if node.note:
-        ElementTree.SubElement(case, "system-out").text = _text(node.note)
-    return case
-
-
-def _tell(case: ElementTree.Element, node: Node) -> None:
+    if node.state is NodeState.CURRENT:
+        return case
     said = f"{node.state}: runs {node.running or 'nothing known'}, reported {age(node.age)}"
     if node.age is None:
         said = f"{node.state}: never reported"
@@ -122,6 +116,7 @@ def _tell(case: ElementTree.Element, node: Node) -> None:
     if kind != "skipped":
         told.set("type", node.state.value)
         told.text = _text(f"next: {node.next_step}")
+    return case
 
 
 def _text(text: str) -> str:

@@ -19,7 +19,7 @@ from rich.style import Style
 from rich.text import Text
 
 from shipit.clock import steady_now
-from shipit.display.blocks import plan_lines, summary_lines, value_lines, verification_lines, waiting
+from shipit.display.blocks import brief, plan_lines, summary_lines, value_lines, verification_lines
 from shipit.display.board import Board
 from shipit.display.failures import failure_told
 from shipit.display.findings import finding_lines
@@ -130,7 +130,7 @@ class LiveDisplay:
                 self._print(finding_lines(event, self._console.width))
             case Verified(verification=found, final=False):
                 current = sum(n.state.value == "current" for n in found.nodes)
-                self._status = (waiting(found, event.left), current, found.counted)
+                self._status = (brief(found, event.left), current, found.counted)
                 self._open()
             case Verified(verification=found):
                 self._close()

@@ -181,7 +181,7 @@ def _fleet(found: Verification, everything: bool) -> Iterable[str]:
         good = node.state is NodeState.CURRENT
         if node.state.is_counted:
             counted.setdefault(node.group, Counter())[good] += 1
-        if (not good or node.note) and (node.state.is_counted or everything):
+        if not good and (node.state.is_counted or everything):
             bad.append(node)
     views = {view.group: view for view in found.groups}
     groups = [
@@ -196,7 +196,9 @@ def _fleet(found: Verification, everything: bool) -> Iterable[str]:
     if len(groups) > _ROWS:
         yield f"… and {len(groups) - _ROWS:,} more groups."
     if bad:
-        rows = [(n.group, n.instance_id, n.state.value, n.running or "-", age(n.age), n.told) for n in bad[:_ROWS]]
+        rows = [
+            (n.group, n.instance_id, n.state.value, n.running or "-", age(n.age), n.next_step) for n in bad[:_ROWS]
+        ]
         yield _table(("group", "instance", "state", "running", "reported", "next"), rows)
     if len(bad) > _ROWS:
         yield f"… and {len(bad) - _ROWS:,} more instances."

@@ -133,7 +133,7 @@ def _published(tool: Tool, found: Expected) -> Expected:
 def _tell(tool: Tool, found: Expected, records: _Records) -> None:
     """Say what is expected, where that is not one build everywhere, and of which groups nothing is."""
     if records.lost:
-        text = f"{records.lost.why}: what CodeDeploy says is expected where no other rollout tells"
+        text = f"{records.lost.why}; where no newer rollout tells, what CodeDeploy says is expected"
         tool.display(Notice(text=text, warning=True))
     told: dict[Wanted, list[str]] = defaultdict(list)
     for name, wanted in found.groups.items():

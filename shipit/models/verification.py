@@ -13,8 +13,7 @@ from enum import StrEnum
 class Report:
     """Read what an instance last said of itself (the columns of `version_reports`).
 
-    `build` is what is installed on disk, `running_build` what its process runs: only the latter counts. One that is
-    not `trusted` says `instance_id`, and nothing proves that this instance wrote it.
+    `build` is what is installed on disk, `running_build` what its process runs: only the latter counts.
     """
 
     instance_id: str
@@ -27,7 +26,6 @@ class Report:
     deployment_id: str
     reason: str
     reported_at: datetime
-    trusted: bool = True
 
 
 class NodeState(StrEnum):
@@ -106,10 +104,7 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """Judge one instance: its state, what it said and how long ago (seconds), and what to do next.
-
-    `note` says that somebody else reported in its name.
-    """
+    """Judge one instance: its state, what it said and how long ago (seconds), and what to do next."""
 
     instance_id: str
     group: str
@@ -120,12 +115,6 @@ class Node:
     installed: str = ""
     age: float | None = None
     next_step: str = ""
-    note: str = ""
-
-    @property
-    def told(self) -> str:
-        """Return the note and what to do next, in a line."""
-        return "; ".join(filter(None, (self.note, self.next_step)))
 
 
 @dataclass(frozen=True, kw_only=True)

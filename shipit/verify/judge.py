@@ -31,7 +31,6 @@ _SKEW = 60.0
 _LEAVING = ("Terminating", "Terminated", "Detaching", "Detached", "EnteringStandby", "Standby")
 #: Who creates a deployment for instances that were launched, and not for the whole group (CodeDeploy's `creator`).
 _FOR_THE_LAUNCHED = "autoscaling"
-_FOREIGN = "a report in its name is not its own, and does not count"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,22 +75,17 @@ def judge(
 ) -> Verification:
     """Give every member of the fleet, and every reporter that is not one, exactly one state.
 
-    Every group of the fleet must be one that `expected` names. A report that is not trusted gives nobody a state: it
-    is noted beside the one whose name it bears.
+    Every group of the fleet must be one that `expected` names. Of several reports of an instance the newest counts.
     """
-    latest, foreign = _newest(reports)
+    latest = {report.instance_id: report for report in sorted(reports, key=lambda r: r.reported_at)}
     nodes: list[Node] = []
     views: list[GroupView] = []
     for group in fleet.groups:
         view = _view(group, expected)
-        own = [
-            replace(_node(group, i, latest.pop(i.id, None), view, expected, now), note=foreign.pop(i.id, ""))
-            for i in group.instances
-        ]
+        own = [_node(group, i, latest.pop(i.id, None), view, expected, now) for i in group.instances]
         views.append(_noted(view, group, own))
         nodes += own
-    nodes += [replace(_departed(report, now), note=foreign.pop(id, "")) for id, report in latest.items()]
-    nodes += [Node(instance_id=id, group="", queue="", state=NodeState.DEPARTED, note=foreign[id]) for id in foreign]
+    nodes += [_departed(report, now) for report in sorted(latest.values(), key=lambda r: (r.asg, r.instance_id))]
     return Verification(
         env=expected.env,
         build=expected.build,
@@ -101,20 +95,6 @@ def judge(
         groups=tuple(views),
         spent=Spending().plus(cost),
     )
-
-
-def _newest(reports: Iterable[Report]) -> tuple[dict[str, Report], dict[str, str]]:
-    """Return the newest report of each instance, and a note on each in whose name somebody else reported."""
-    latest: dict[str, Report] = {}
-    foreign: dict[str, str] = {}
-    for report in reports:
-        if not report.trusted:
-            foreign[report.instance_id] = _FOREIGN
-            continue
-        known = latest.get(report.instance_id)
-        if known is None or known.reported_at <= report.reported_at:
-            latest[report.instance_id] = report
-    return latest, foreign
 
 
 def _view(group: Group, expected: Expectation) -> GroupView:
@@ -143,7 +123,7 @@ def _noted(view: GroupView, group: Group, nodes: Sequence[Node]) -> GroupView:
     fresh = [n for n in nodes if n.state is NodeState.CURRENT or n.state.is_drift]
     others = Counter(n.running or "none" for n in fresh if n.running != view.codedeploy)
     if others:
-        told = [f"{count:,} of {len(fresh):,} {_say(count)} {build}" for build, count in others.most_common()]
+        told = [f"{_say(count, len(fresh))} {build}" for build, count in others.most_common()]
         note = f"{said}, {', '.join(told)}"
     elif view.rollout and view.codedeploy != view.expected:
         note = f"{said}, rollout {view.rollout} was to bring {view.expected}"
@@ -152,8 +132,10 @@ def _noted(view: GroupView, group: Group, nodes: Sequence[Node]) -> GroupView:
     return replace(view, note=note)
 
 
-def _say(count: int) -> str:
-    return "process says" if count == 1 else "processes say"
+def _say(count: int, of: int) -> str:
+    if of == 1:
+        return "its process says"
+    return f"{count:,} of {of:,} processes {'says' if count == 1 else 'say'}"
 
 
 def _node(

@@ -28,7 +28,8 @@ def outcome(found: Verification) -> None:
     coming = sum(n.group in moving for n in drifted)
     unseen = sum(n.state.is_unseen for n in found.nodes)
     if len(drifted) > coming or unseen:
-        told = f"{len(drifted)} drifted, {unseen} unseen, {starting} starting"
+        kinds = ((len(drifted), "drifted"), (unseen, "unseen"), (starting, "starting"))
+        told = ", ".join(f"{count} {how}" for count, how in kinds if count)
         builds = {view.expected for view in found.groups} or {found.build}
         what = found.build if len(builds) == 1 else "what is expected of them"
         raise DriftError(

@@ -1,4 +1,4 @@
-"""Say what to type, or to look at, for one instance that is not current. Pure."""
+"""Say what to type for one instance that is not current: a command, and behind it, as a shell has it, why. Pure."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from shipit.models import Group, GroupView, Instance, NodeState
 def next_step(
     state: NodeState, group: Group, instance: Instance, view: GroupView, *, latest: str, ahead: bool
 ) -> str:
-    """Return the next command for an instance in this state; empty where there is nothing to do.
+    """Return the next command for an instance in this state, with a remark; empty where there is nothing to do.
 
     `latest` is the build of the last rollout (empty: not known), which is all that `inv restart` brings again;
     `ahead`: its clock is ahead of ours.
     """
     queue = quote(group.queue)
     shell = f"aws ssm start-session --target {instance.id}"
-    waits = f"wait: inv verify-versions --build {view.expected} --only {queue} --wait 10m"
+    waits = f"inv verify-versions --build {view.expected} --only {queue} --wait 10m"
     match state:
         case NodeState.STARTING:
             return waits
         case NodeState.OUTDATED | NodeState.RESTART_NEEDED | NodeState.UNKNOWN_BUILD if view.moving:
-            return f"{waits}; {view.moving} is bringing it"
+            return f"{waits} # {view.moving} is bringing it"
         case NodeState.OUTDATED | NodeState.RESTART_NEEDED | NodeState.UNKNOWN_BUILD:
             if view.codedeploy != view.expected:
                 return f"inv deploy --build {view.expected} --only {queue}"
@@ -31,11 +31,11 @@ def next_step(
                 return f"inv restart --only {queue}"
             return _replace(instance)
         case NodeState.WRONG_DIGEST:
-            return f"{_replace(instance)}: files of the build were changed on it"
+            return f"{_replace(instance)} # files of the build were changed on it"
         case NodeState.STALE if ahead:
-            return f"{shell}, and set its clock: it is ahead of ours"
+            return f"{shell} # set its clock: it is ahead of ours"
         case NodeState.STALE | NodeState.SILENT:
-            return f"{shell}, and look at the worker, its reports and its clock; or {_replace(instance)}"
+            return f"{shell} # look at its worker, reports and clock"
         case _:
             return ""
 

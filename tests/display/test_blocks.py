@@ -1,11 +1,12 @@
 """Plans, failures, summaries and verdicts say what matters, at every width."""
 
+import shlex
 from dataclasses import replace
 
 import pytest
 from display.samples import failure, plan, rollout, verification
 
-from shipit.display.blocks import plan_lines, summary_lines, value_lines, verdict, verification_lines
+from shipit.display.blocks import brief, plan_lines, summary_lines, value_lines, verdict, verification_lines
 from shipit.display.board import Board
 from shipit.display.failures import failure_lines
 from shipit.display.text import Line, width
@@ -139,6 +140,28 @@ def test_a_group_of_many_bad_instances_is_cut_and_counted() -> None:
     assert lines[-2] == "  ... and 290 more: 290 silent; verify-versions --all shows them"
     whole = verification_lines(replace(found, nodes=nodes), everything=True)
     assert len([t for t in texts(whole) if t.startswith("  i-")]) == 300
+
+
+def test_a_command_that_is_too_wide_for_a_line_can_still_be_copied_as_one() -> None:
+    step = "aws autoscaling terminate-instance --instance-id i-003 --no-should-decrement # its files were changed"
+    found = verification(nodes=18)
+    found = replace(found, nodes=tuple(replace(n, next_step=step) for n in found.nodes))
+    assert texts(verification_lines(found, 60))[1:6] == [
+        "  i-003  outdated  v1  4 min 12 s ago",
+        "      aws autoscaling terminate-instance --instance-id \\",
+        "      i-003 --no-should-decrement",
+        "      # its files were changed",
+        "queue-001: 5 of 6 current; 1 silent",
+    ]
+    # A shell takes it for the command alone.
+    whole = "\n".join(texts(verification_lines(found, 60))[2:5]).replace("\\\n", "")
+    assert shlex.split(whole, comments=True) == step.partition(" # ")[0].split()
+    assert any(t.endswith(f"ago  {step}") for t in texts(verification_lines(found)))
+
+
+def test_a_wait_is_told_in_few_words_where_there_is_little_room() -> None:
+    assert brief(verification(), 580.0) == "298 of 300 current, looking for 9 min 40 s more"
+    assert brief(verification(), None) == "298 of 300 current"
 
 
 def test_a_summary_tells_equal_failures_once_with_one_log_and_what_to_type() -> None:
