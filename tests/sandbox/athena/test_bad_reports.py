@@ -128,6 +128,17 @@ def test_two_reports_of_one_moment_are_one_instance_and_the_later_counts(table: 
     assert states(verified(table, "i-a", "i-b")) == {"i-a": "current", "i-b": "restart-needed"}
 
 
+@pytest.mark.parametrize(
+    "odd", [None, "", "i-b ", " i-b", "I-B", "i-b\x00", "i-b'", "i-", "not an id; --", "i-" + "0" * 3000]
+)
+def test_an_instance_id_that_is_none_speaks_for_no_member(table: Cloud, odd: str | None) -> None:
+    # In a batch, for what one writes under a key of its own speaks for itself.
+    table.put("batch.gz", gzip.compress(json.dumps({**line("i-b"), "instance_id": odd}).encode()))
+    found = states(verified(table, "i-a", "i-b"))
+    assert (found.pop("i-a"), found.pop("i-b")) == ("current", "silent")
+    assert found == ({odd: "departed"} if odd else {})
+
+
 def test_an_empty_object_is_nobodys_report(table: Cloud) -> None:
     table.put(key("i-b"), b"")
     assert states(verified(table, "i-a", "i-b")) == {"i-a": "current", "i-b": "silent"}
