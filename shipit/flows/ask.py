@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shipit.errors import ShipitError, UsageError
+from shipit.errors import DamagedError, ShipitError, UsageError
 from shipit.events import Notice
 from shipit.flows.prepare import prepare
 from shipit.history import rows
@@ -16,12 +16,17 @@ from shipit.wording import plural
 
 
 def status(tool: Tool) -> None:
-    """Show what each group runs, and the drift in one line."""
+    """Show what each group runs, and the drift in one line; a last record that is lost or damaged is a warning."""
+    record = None
+    try:
+        record = tool.ledger.latest()
+    except (UsageError, DamagedError) as lost:
+        tool.display(Notice(text=f"what the last rollout was is not known: {lost.message}", warning=True))
     holding = tool.lock.holder()
     prefix = tool.settings.prefix
     found = summarize(
         tool.fleet.read(),
-        tool.ledger.latest(),
+        record,
         lambda group: running_build(group.last_success, prefix),
         now=tool.clock.now(),
         lock=str(holding).removeprefix("locked by ") if holding and not holding.expired else "",

@@ -243,6 +243,8 @@ def test_a_record_that_is_lost_or_garbled_stops_no_verdict(world: World) -> None
         ended = world.verify(code=0)
         assert f"{rollout}.json is no JSON" in ended.out
         assert f"expecting {world.build}, of rollout {rollout} by " in ended.out
+        status = world.project.inv("status")
+        assert (status.code, "what the last rollout was is not known" in status.out) == (0, True), status.all
         for key in keys:
             s3.delete_object(Bucket=BUCKET, Key=key)
         _, said = next(iter(sorted(world.reports.last().items())))
