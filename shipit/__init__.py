@@ -14,7 +14,7 @@ A command is a flow over a few stages. Each stage is one module with one job, an
     rollout     the plan -> deployments, watched to their end     `advance` and `decide` are pure; `drive` writes
                                                                   CodeDeploy, from threads
     diagnose    a failed group -> why, and what to type next      pure
-    verify      reports and fleet -> the verdict over each node   `judge` is pure; reads Athena, Auto Scaling
+    verify      reports and fleet -> the verdict over each node   `expect`, `judge` are pure; reads Athena, ASGs
     ledger      what was rolled out, by whom, and orders to it    writes S3, by conditions
     history     rollouts -> rows, and the last good build         pure
     status      fleet, last rollout -> what runs, in a line       pure
@@ -26,7 +26,8 @@ A command is a flow over a few stages. Each stage is one module with one job, an
     command     what all tasks share: --env, --json, --debug, the one handler of errors
     flows       the order of the stages in each command: `deploy` and `rollback` make a plan and take the lock,
                 `conduct` leads any rollout through its waves to its outcome, `undo` takes one back, `attend` follows,
-                stops or promotes one from any machine, `ask` and `locks` answer questions and freeze
+                stops or promotes one from any machine, `check` asks the instances, `ask` and `locks` answer
+                questions and freeze
     wiring      which gateway serves which stage
 
 Stages share the words of `models` and `events`, the tree of `errors` with its exit codes, the `clock` that no step of

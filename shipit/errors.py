@@ -1,6 +1,7 @@
 """The error tree, one exit code per class.
 
 ShipitError (1)
+├── DamagedError (1)        an object of ours in S3 holds something else: what it said is lost
 ├── UsageError (2)          a flag, a setting or a file of the user's is wrong
 ├── DriftError (3)          the fleet is mixed, or part of it is unseen
 ├── BusyError (4)           a lock or a deployment of somebody else is in the way
@@ -33,6 +34,10 @@ class ShipitError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+class DamagedError(ShipitError):
+    """Report an object of ours in S3 that holds something else, so that what it said is lost; exit 1."""
 
 
 class UsageError(ShipitError):

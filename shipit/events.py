@@ -187,10 +187,15 @@ class RolloutFinished:
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """Report the verdict over the fleet; `final` when no further look follows."""
+    """Report the verdict over the fleet; `final` when no further look follows.
+
+    `left` are the seconds that the wait goes on for at most; `everything` asks for those that do not count as well.
+    """
 
     verification: Verification
     final: bool = True
+    left: float | None = None
+    everything: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
-from shipit.errors import AwsUnavailable, ShipitError, UsageError
+from shipit.errors import AwsUnavailable, DamagedError, ShipitError, UsageError
 from shipit.models import RolloutRecord, StoredJson
 
 _LATEST, _ORDERS = "latest", ".orders"
@@ -23,7 +24,7 @@ class Store(Protocol):
     """What the ledger needs of S3: JSON objects by key."""
 
     def get_json(self, key: str) -> Any:
-        """Return the value, or None where there is none."""
+        """Return the value, or None where there is none; raises DamagedError where it is no JSON."""
 
     def put_json(self, key: str, value: Any) -> None:
         """Write the value over whatever was there."""
@@ -36,6 +37,14 @@ class Store(Protocol):
 
     def names(self, prefix: str) -> Iterable[str]:
         """Return the names of the objects right below `prefix/`, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostRecord:
+    """Name a rollout that took place and of which the record says nothing any more, and what became of that."""
+
+    id: str
+    why: str
 
 
 def new_id(now: datetime) -> str:
@@ -66,12 +75,18 @@ class Ledger:
         return self.read(rollout_id) if rollout_id else None
 
     def latest_id(self) -> str:
-        """Return the id of the rollout that was started last, empty where none was; its record may be lost."""
-        pointer = self._store.get_json(self._key(_LATEST))
-        return str(pointer["id"]) if pointer else ""
+        """Return the id of the rollout that was started last, empty where none was; its record may be lost.
+
+        Where the pointer to it is lost or damaged, it is the newest of those on record: ids sort by time.
+        """
+        with suppress(DamagedError):
+            pointer = self._store.get_json(self._key(_LATEST))
+            if isinstance(pointer, dict) and isinstance(found := pointer.get("id"), str) and found:
+                return found
+        return next(iter(self._ids()), "")
 
     def read(self, rollout_id: str) -> RolloutRecord:
-        """Return the record; raises UsageError where there is none of this id, ShipitError where it is damaged."""
+        """Return the record; raises UsageError where there is none of this id, DamagedError where it is damaged."""
         found = self.find(rollout_id)
         if found is None:
             raise UsageError(
@@ -80,7 +95,7 @@ class Ledger:
         return found
 
     def find(self, rollout_id: str) -> RolloutRecord | None:
-        """Return the record, None where there is none; raises ShipitError where it is damaged."""
+        """Return the record, None where there is none; raises DamagedError where it is damaged."""
         value = self._store.get_json(self._key(rollout_id))
         if value is None:
             return None
@@ -88,21 +103,40 @@ class Ledger:
             return _RECORDS.validate_python({k: v for k, v in value.items() if k != "schema"})
         except (ValidationError, AttributeError) as error:
             said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-            raise ShipitError(f"the record {self._key(rollout_id)} is damaged: {said}") from error
+            raise DamagedError(f"the record {self._key(rollout_id)} is damaged: {said}") from error
 
     def recent(self, most: int = 20) -> tuple[RolloutRecord, ...]:
         """Return the newest records, the newest first; damaged ones are left out."""
-        names = [n.removesuffix(".json") for n in self._store.names(f"rollouts/{self._env}") if n.endswith(".json")]
-        ids = sorted((n for n in names if n != _LATEST and not n.endswith(_ORDERS)), reverse=True)
         found = []
-        for rollout_id in ids[:most]:
+        for rollout_id in self._ids()[:most]:
             try:
                 record = self.find(rollout_id)
-            except ShipitError:
+            except DamagedError:
                 continue
             if record is not None:
                 found.append(record)
         return tuple(found)
+
+    def back(self) -> Iterator[RolloutRecord | LostRecord]:
+        """Yield the record of the last rollout, then the older ones, newest first; each is read when it is asked for.
+
+        One that is lost or damaged is told as such: whoever reads what past rollouts brought must not take an older
+        word for it. Of the older ones, one that is gone without a trace cannot be told.
+        """
+        latest = self.latest_id()
+        if not latest:
+            return
+        yield self._found(latest)
+        for rollout_id in self._ids():
+            if rollout_id < latest:
+                yield self._found(rollout_id)
+
+    def _found(self, rollout_id: str) -> RolloutRecord | LostRecord:
+        try:
+            found = self.find(rollout_id)
+        except DamagedError as error:
+            return LostRecord(id=rollout_id, why=error.message)
+        return found or LostRecord(id=rollout_id, why=f"{self._key(rollout_id)} is lost")
 
     def order(self, rollout_id: str, **word: Any) -> None:
         """Leave word for whoever drives the rollout: `stop` (by whom), `promoted` (how many waves may go on)."""
@@ -116,6 +150,11 @@ class Ledger:
     def orders(self, rollout_id: str) -> dict[str, Any]:
         """Return the words that were left."""
         return dict(self._store.get_json(self._orders(rollout_id)) or {})
+
+    def _ids(self) -> list[str]:
+        """Return the ids of all rollouts, the newest first."""
+        names = [n.removesuffix(".json") for n in self._store.names(f"rollouts/{self._env}") if n.endswith(".json")]
+        return sorted((n for n in names if n != _LATEST and not n.endswith(_ORDERS)), reverse=True)
 
     def _orders(self, rollout_id: str) -> str:
         return self._key(f"{rollout_id}{_ORDERS}")

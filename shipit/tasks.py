@@ -235,12 +235,38 @@ def promote(tool: Tool, rollout: str = "") -> None:
     attend.promote(tool, rollout)
 
 
-@command(build="the build to expect; default: that of the last rollout", only=_ONLY, wait="keep looking: 90s, 10m")
-def verify_versions(tool: Tool, build: str = "", only: str = "", wait: str = "") -> None:
+@command(
+    build="the build to expect; default: what the rollouts brought to each group",
+    only=_ONLY,
+    wait="keep looking: 90s, 10m",
+    all="show every instance that is not current, also those that do not count: leaving, departed",
+    junit="write the verdict to this file as JUnit XML",
+    markdown="write the verdict to this file in Markdown",
+    publish_metrics="tell CloudWatch the counts by state, for alarms (docs/verify.md)",
+)
+def verify_versions(
+    tool: Tool,
+    build: str = "",
+    only: str = "",
+    wait: str = "",
+    all: bool = False,
+    junit: str = "",
+    markdown: str = "",
+    publish_metrics: bool = False,
+) -> None:
     """Check through Athena that every instance's running process reports the build."""
-    from shipit.flows import ask
+    from shipit.flows.check import verify_versions as flow
 
-    ask.verify_versions(tool, build=build, only=only, wait=wait)
+    flow(
+        tool,
+        build=build,
+        only=only,
+        wait=wait,
+        everything=all,
+        junit=junit,
+        markdown=markdown,
+        publish_metrics=publish_metrics,
+    )
 
 
 @command()

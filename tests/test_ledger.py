@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from locking import FakeS3
 from records import entry, record
 
-from shipit.errors import AwsUnavailable, ShipitError, UsageError
-from shipit.ledger import Ledger, Scribe, new_id
+from shipit.errors import AwsUnavailable, DamagedError, UsageError
+from shipit.ledger import Ledger, LostRecord, Scribe, new_id
 from shipit.models import Outcome, Phase, Proof, Revision, RolloutRecord, StoredJson, WaveEntry
 
 
@@ -29,7 +29,10 @@ class Objects:
 
     def get_json(self, key: str) -> Any:
         self._maybe_fail()
-        return self.values.get(key)
+        found = self.values.get(key)
+        if isinstance(found, DamagedError):
+            raise found
+        return found
 
     def put_json(self, key: str, value: Any) -> None:
         self._maybe_fail()
@@ -92,7 +95,7 @@ def test_an_unknown_id_is_the_users_error() -> None:
 def test_a_damaged_record_is_named(value: object) -> None:
     store = Objects()
     store.put_json("rollouts/test/x.json", value)
-    with pytest.raises(ShipitError, match=r"rollouts/test/x\.json"):
+    with pytest.raises(DamagedError, match=r"rollouts/test/x\.json"):
         Ledger(store, "test").read("x")
 
 
@@ -215,3 +218,59 @@ def test_any_record_survives_the_way_to_s3_and_back(phase: Phase, outcome: Outco
     ledger = Ledger(Objects(), "test")
     ledger.open(made)
     assert ledger.read(made.id) == made
+
+
+def test_the_way_back_begins_with_the_last_rollout_and_reads_no_more_than_it_is_asked_for() -> None:
+    objects = Objects()
+    ledger = Ledger(objects, "production")
+    made = [record(id=f"20261120-12000{n}-ab12") for n in range(3)]
+    for each in made:
+        ledger.open(each)
+    ledger.order(made[1].id, stop="ann")
+    # One that was written by a process that died before it began is not the last.
+    ledger.write(record(id="20261120-120009-ab12"))
+    assert list(ledger.back()) == list(reversed(made))
+    back = ledger.back()
+    assert next(back) == made[2]
+    objects.failing = 1
+    with pytest.raises(AwsUnavailable):
+        next(back)
+    assert list(Ledger(Objects(), "production").back()) == []
+
+
+def test_the_way_back_never_begins_with_an_older_rollout_where_the_last_is_lost() -> None:
+    objects = Objects()
+    ledger = Ledger(objects, "production")
+    ledger.open(record(id="20261120-120000-ab12"))
+    ledger.open(record(id="20261120-120001-ab12"))
+    key = "rollouts/production/20261120-120001-ab12.json"
+    del objects.values[key]
+    first, second = ledger.back()
+    assert first == LostRecord(id="20261120-120001-ab12", why=f"{key} is lost")
+    assert second.id == "20261120-120000-ab12"
+
+
+@pytest.mark.parametrize("value", [{"id": "x"}, [], "text", {"groups": 3}, DamagedError("it is no JSON")])
+def test_the_way_back_tells_of_a_damaged_record_in_its_place(value: object) -> None:
+    objects = Objects()
+    ledger = Ledger(objects, "production")
+    made = [record(id=f"20261120-12000{n}-ab12") for n in range(3)]
+    for each in made:
+        ledger.open(each)
+    objects.values[f"rollouts/production/{made[1].id}.json"] = value
+    newest, lost, oldest = ledger.back()
+    assert (newest, oldest) == (made[2], made[0])
+    assert isinstance(lost, LostRecord)
+    assert lost.id == made[1].id
+    assert "JSON" in lost.why or f"{made[1].id}.json is damaged" in lost.why
+
+
+@pytest.mark.parametrize("value", [None, {}, [], {"id": 3}, {"id": ""}, DamagedError("it is no JSON")])
+def test_without_its_pointer_the_last_rollout_is_the_newest_on_record(value: object) -> None:
+    objects = Objects()
+    ledger = Ledger(objects, "production")
+    for number in range(3):
+        ledger.open(record(id=f"20261120-12000{number}-ab12"))
+    ledger.order("20261120-120002-ab12", stop="ann")
+    objects.values["rollouts/production/latest.json"] = value
+    assert ledger.latest_id() == "20261120-120002-ab12"

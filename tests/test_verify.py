@@ -7,17 +7,38 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from fakes import NOON, FakeClock
+from fakes import NOON, FakeClock, deployment, group
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shipit.errors import AwsUnavailable, DriftError, ShipitError, StillRunning, UsageError
 from shipit.events import Event, Notice, Verified
-from shipit.models import Fleet, Group, Instance, Node, NodeState, QueryCost, Report, Verification
+from shipit.models import (
+    Deployment,
+    Fleet,
+    Group,
+    GroupView,
+    Instance,
+    Node,
+    NodeState,
+    QueryCost,
+    Report,
+    Spending,
+    Verification,
+    Wanted,
+)
+from shipit.plan import running_build
 from shipit.verify import Expectation, judge, outcome, verify
 
 PUBLISHED = {"v2": "d2", "v1": "d1"}
-EXPECTED = Expectation(env="prod", build="v2", published=PUBLISHED, heartbeat=300.0, grace=600.0)
+EXPECTED = Expectation(
+    env="prod",
+    groups={"email": Wanted(build="v2"), "reports": Wanted(build="v1")},
+    published=PUBLISHED,
+    heartbeat=300.0,
+    grace=600.0,
+    build_of=lambda deployment: running_build(deployment, "builds"),
+)
 COST = QueryCost(query_id="q", scanned=500, seconds=1.0, dollars=0.00005)
 LONG_AGO = NOON - timedelta(hours=3)
 JUST_NOW = NOON - timedelta(minutes=3)
@@ -109,6 +130,13 @@ def test_a_report_from_outside_the_fleet_has_departed_and_is_not_counted() -> No
     assert (verification.counted, verification.converged) == (1, True)
 
 
+def test_of_several_reports_of_an_instance_the_newest_counts_whatever_their_order() -> None:
+    old, new = on("v1", age=120), on("v2", age=60)
+    for reports in ((old, new), (new, old)):
+        (node,) = judged(member(), reports=reports)
+        assert (node.state, node.age) == (NodeState.CURRENT, 60.0)
+
+
 def test_a_node_tells_what_runs_what_is_installed_and_how_old_that_is() -> None:
     (node,) = judged(member(), reports=(report(running_build="v1"),))
     assert (node.running, node.installed, node.age, node.group, node.queue) == ("v1", "v2", 60.0, "email", "email")
@@ -118,7 +146,7 @@ def test_a_node_tells_what_runs_what_is_installed_and_how_old_that_is() -> None:
     ("said", "step"),
     [
         (on("v1"), "inv deploy --build v2 --only email"),
-        (report(running_build="v1"), "ssm start-session --target i-1"),
+        (report(running_build="v1"), "inv deploy --build v2 --only email"),
         (report(digest="?"), "--instance-id i-1"),
         (on("v2", age=-500), "set its clock"),
         (on("v2", age=5000), "ssm start-session --target i-1"),
@@ -185,14 +213,17 @@ def test_the_outcome_is_a_success_exactly_where_the_fleet_is_converged(members: 
 
 def test_a_build_that_nobody_published_or_that_nothing_can_prove_is_not_expected() -> None:
     with pytest.raises(UsageError, match="'v3' is not a published build"):
-        replace(EXPECTED, build="v3")
+        replace(EXPECTED, groups={"email": Wanted(build="v3")})
     with pytest.raises(UsageError, match="without a digest"):
-        replace(EXPECTED, published={"v2": ""})
+        replace(EXPECTED, published={"v2": "", "v1": "d1"})
+    with pytest.raises(UsageError, match="no build is expected"):
+        replace(EXPECTED, groups={})
 
 
-def verification(*states: NodeState, scanned: int = 500) -> Verification:
+def verification(*states: NodeState, scanned: int = 500, moving: str = "") -> Verification:
     nodes = tuple(Node(instance_id=f"i-{n}", group="g", queue="q", state=s) for n, s in enumerate(states))
-    return Verification(env="prod", build="v2", nodes=nodes, cost=QueryCost(scanned=scanned), at=NOON)
+    views = (GroupView(group="g", queue="q", expected="v2", moving=moving),)
+    return Verification(env="prod", build="v2", nodes=nodes, cost=QueryCost(scanned=scanned), at=NOON, groups=views)
 
 
 @pytest.mark.parametrize(
@@ -246,6 +277,7 @@ def test_without_a_wait_it_looks_once() -> None:
     source = Source(on("v1"))
     found, events, clock = looked(source, 0.0)
     assert events == [Verified(verification=found, final=True)]
+    assert found.spent == Spending().plus(COST)
     assert source.asked == [(NOON, 3600.0)]
     assert clock.sleeps == 0
 
@@ -253,8 +285,11 @@ def test_without_a_wait_it_looks_once() -> None:
 def test_it_looks_until_the_fleet_has_converged() -> None:
     found, events, _ = looked(Source(None, on("v1"), on("v2")), 600.0)
     assert found.converged
-    assert [e.final for e in events if isinstance(e, Verified)] == [False, False, True]
-    assert found.at == NOON + timedelta(seconds=30)
+    looks = [e for e in events if isinstance(e, Verified)]
+    assert [(e.final, e.left) for e in looks] == [(False, 600.0), (False, 585.0), (True, None)]
+    assert found.at == NOON + timedelta(seconds=37.5)
+    assert found.spent == Spending(queries=3, scanned=1500, seconds=3.0, dollars=pytest.approx(0.00015))
+    assert found.cost == COST
 
 
 def test_the_last_look_is_at_the_deadline() -> None:
@@ -274,3 +309,220 @@ def test_aws_out_of_reach_is_a_notice_while_there_is_time() -> None:
 def test_aws_out_of_reach_at_the_deadline_is_no_verdict() -> None:
     with pytest.raises(AwsUnavailable):
         looked(Source(on("v1"), AwsUnavailable("no network")), 15.0)
+
+
+class Fleets:
+    """Play a fleet of five instances of which, at each look, so many run the expected build."""
+
+    def __init__(self, *current: int) -> None:
+        self.current = list(current)
+        self.asked: list[datetime] = []
+        self.members = tuple(member(f"i-{n}") for n in range(5))
+
+    def read_with_launch_times(self) -> Fleet:
+        return fleet(*self.members)
+
+    def latest_reports(self, now: datetime, look_back: float) -> tuple[tuple[Report, ...], QueryCost]:
+        self.asked.append(now)
+        good = self.current.pop(0) if len(self.current) > 1 else self.current[0]
+        said = [(on("v2" if n < good else "v1"), i.id) for n, i in enumerate(self.members)]
+        return tuple(replace(r, instance_id=id, reported_at=now) for r, id in said), COST
+
+
+def test_it_looks_less_and_less_often_until_something_changes() -> None:
+    source, clock = Fleets(1, 1, 1, 1, 1, 3, 3, 5), FakeClock()
+    found = verify(source, source, EXPECTED, clock=clock, look_back=3600.0, wait=3600.0, poll=15.0)
+    assert found.converged
+    pauses = [(b - a).total_seconds() for a, b in zip(source.asked, source.asked[1:], strict=False)]
+    assert pauses == [15.0, 22.5, 33.75, 50.625, 60.0, 15.0, 22.5]
+    assert found.spent.queries == 8
+
+
+def test_a_look_that_the_caller_has_seen_enough_of_is_the_last() -> None:
+    source, clock, events = Fleets(1), FakeClock(), list[Event]()
+    found = verify(
+        source,
+        source,
+        EXPECTED,
+        clock=clock,
+        look_back=3600.0,
+        wait=600.0,
+        stop_when=lambda look: len(events) == 1,
+        listen=events.append,
+    )
+    assert not found.converged
+    assert [e.final for e in events if isinstance(e, Verified)] == [False, True]
+
+
+def served(name: str, *instances: Instance, **more: Any) -> Group:
+    members = tuple(replace(i, asg=f"worker-{name}") for i in instances)
+    return group(name, instances=members, **more)
+
+
+def compared(groups: tuple[Group, ...], *reports: Report, expected: Expectation = EXPECTED) -> Verification:
+    return judge(Fleet(groups=groups), reports, expected, now=NOON, cost=COST)
+
+
+def test_each_group_is_judged_against_its_own_build_and_all_are_one_verdict() -> None:
+    whole = (served("email", member("i-1")), served("reports", member("i-2"), member("i-3")))
+    found = compared(whole, on("v2"), replace(on("v1"), instance_id="i-2"), replace(on("v2"), instance_id="i-3"))
+    assert [(n.instance_id, n.expected, n.state) for n in found.nodes] == [
+        ("i-1", "v2", "current"),
+        ("i-2", "v1", "current"),
+        ("i-3", "v1", "outdated"),
+    ]
+    assert [(v.group, v.expected) for v in found.groups] == [("email", "v2"), ("reports", "v1")]
+    with pytest.raises(DriftError, match="1 of 3 instances are not proved to run what is expected of them"):
+        outcome(found)
+    assert "inv deploy --build v1 --only reports" in found.nodes[2].next_step
+
+
+RUNS = deployment("email", "v2")
+
+
+@pytest.mark.parametrize(
+    ("success", "attempt", "said", "note"),
+    [
+        (RUNS, RUNS, on("v2"), ""),
+        (RUNS, RUNS, on("v1"), "CodeDeploy says v2 (d-EMAIL), its process says v1"),
+        (RUNS, RUNS, report(running_build=""), "CodeDeploy says v2 (d-EMAIL), its process says none"),
+        (deployment("email", "v1"), None, on("v2"), "CodeDeploy says v1 (d-EMAIL), its process says v2"),
+        (None, None, on("v2"), "CodeDeploy says nothing yet, its process says v2"),
+        (
+            replace(RUNS, revision=None),
+            None,
+            on("v2"),
+            "CodeDeploy says a revision of others (d-EMAIL), its process says v2",
+        ),
+        (deployment("email", "v1"), None, on("v1"), "CodeDeploy says v1 (d-EMAIL), rollout r9 was to bring v2"),
+        # What is unseen says nothing, and neither does CodeDeploy's last success while the next is on its way.
+        (RUNS, RUNS, None, ""),
+        (RUNS, RUNS, on("v1", age=5000), ""),
+        (deployment("email", "v1"), deployment("email", "v2", "InProgress", id="d-2"), on("v2"), ""),
+    ],
+)
+def test_codedeploys_word_stands_beside_the_processes_where_they_disagree(
+    success: Deployment | None, attempt: Deployment | None, said: Report | None, note: str
+) -> None:
+    expected = replace(EXPECTED, groups={"email": Wanted(build="v2", rollout="r9")})
+    one = served("email", member(), last_success=success, last_attempt=attempt)
+    found = compared((one,), *([said] if said else []), expected=expected)
+    [view] = found.groups
+    assert view.note == note
+    assert (view.expected, view.rollout) == ("v2", "r9")
+    assert view.codedeploy == (
+        "" if success is None or success.revision is None else "v2" if success is RUNS else "v1"
+    )
+
+
+def test_where_codedeploy_counts_the_group_as_done_a_deploy_would_do_nothing() -> None:
+    one = served("email", member(), last_success=RUNS, last_attempt=RUNS)
+    for latest, step in (
+        ("v2", "inv restart --only email"),
+        ("", "inv restart"),
+        ("v3", "aws autoscaling terminate-"),
+    ):
+        [node] = compared((one,), on("v1"), expected=replace(EXPECTED, latest=latest)).nodes
+        assert node.next_step.startswith(step)
+    behind = served("email", member(), last_success=deployment("email", "v1"))
+    [node] = compared((behind,), on("v1")).nodes
+    assert node.next_step == "inv deploy --build v2 --only email"
+    odd = replace(behind, queue="a b;c")
+    [node] = compared((odd,), on("v1")).nodes
+    assert node.next_step == "inv deploy --build v2 --only 'a b;c'"
+
+
+@pytest.mark.parametrize(
+    ("active", "error"),
+    [
+        (deployment("email", "v2", "InProgress", id="d-2"), StillRunning),
+        # Another build is coming, or only what was launched gets this one: nothing will mend these by itself.
+        (deployment("email", "v1", "InProgress", id="d-2"), DriftError),
+        (deployment("email", "v2", "InProgress", id="d-2", creator="autoscaling"), DriftError),
+        (deployment("email", "v2", "Failed", id="d-2"), DriftError),
+        (None, DriftError),
+    ],
+)
+def test_drift_that_a_running_deployment_mends_is_on_its_way(
+    active: Deployment | None, error: type[ShipitError]
+) -> None:
+    one = served("email", member(), last_success=deployment("email", "v1"), last_attempt=active)
+    found = compared((one,), on("v1"))
+    assert found.nodes[0].state is NodeState.OUTDATED
+    with pytest.raises(error):
+        outcome(found)
+    assert ("d-2 is bringing it" in found.nodes[0].next_step) == (error is StillRunning)
+
+
+def test_what_is_unseen_is_not_on_its_way_whatever_runs_there() -> None:
+    states = (NodeState.CURRENT, NodeState.OUTDATED, NodeState.SILENT)
+    with pytest.raises(DriftError, match="1 drifted, 1 unseen"):
+        outcome(verification(*states, moving="d-2"))
+    with pytest.raises(StillRunning, match="1 of 2 instances are still being deployed to"):
+        outcome(verification(*states[:2], moving="d-2"))
+
+
+def test_a_query_that_read_nothing_never_converges_whatever_it_says() -> None:
+    found = judge(fleet(member()), [on("v2")], EXPECTED, now=NOON, cost=QueryCost(query_id="q"))
+    assert [n.state for n in found.nodes] == [NodeState.CURRENT]
+    assert not found.converged
+    source = Source(on("v2"))
+    source.latest_reports = lambda now, look_back: ((on("v2"),), QueryCost(query_id="q"))  # type: ignore[method-assign]
+    looks, events, _ = looked(source, 30.0)
+    assert not looks.converged
+    assert len(events) == 3
+
+
+BUILDS = st.sampled_from(["v2", "v1"])
+
+
+@given(
+    members=FLEETS,
+    reports=st.lists(SAID, unique_by=lambda r: r.instance_id),
+    build=BUILDS,
+    success=st.none() | st.sampled_from([deployment("email", "v1"), RUNS]),
+    attempt=st.none()
+    | st.builds(
+        lambda version, status, creator: deployment("email", version, status, id="d-2", creator=creator),
+        BUILDS,
+        st.sampled_from(["InProgress", "Succeeded", "Failed"]),
+        st.sampled_from(["user", "autoscaling"]),
+    ),
+    scanned=st.sampled_from([0, 500]),
+)
+def test_a_verdict_is_never_better_than_what_was_said(
+    members: Fleet,
+    reports: list[Report],
+    build: str,
+    success: Deployment | None,
+    attempt: Deployment | None,
+    scanned: int,
+) -> None:
+    [one] = members.groups
+    whole = Fleet(groups=(replace(one, last_success=success, last_attempt=attempt),))
+    expected = replace(EXPECTED, groups={"email": Wanted(build=build)})
+    found = judge(whole, reports, expected, now=NOON, cost=QueryCost(scanned=scanned))
+    told = {r.instance_id: r for r in reports}
+
+    def proves(instance: Instance) -> bool:
+        said = told.get(instance.id)
+        fresh = said is not None and abs((NOON - said.reported_at).total_seconds()) <= 660
+        return fresh and (said.running_build, said.build, said.digest) == (build, build, PUBLISHED[build])
+
+    gone = ("Standby", "Terminating", "Detaching")
+    staying = [i for i in one.instances if not i.state.startswith(gone)]
+    proved = bool(staying) and scanned > 0 and all(proves(i) for i in staying)
+    assert found.converged == proved
+    try:
+        outcome(found)
+        ended = 0
+    except ShipitError as error:
+        ended = error.exit_code
+    assert (ended == 0) == proved
+    if ended == 6:
+        # Only what may come by itself: never an instance that should have spoken and did not.
+        coming = attempt is not None and not attempt.status.ended and attempt.creator == "user"
+        for node in found.nodes:
+            assert node.state is not NodeState.SILENT
+            assert node.state is not NodeState.STALE
+            assert not node.state.is_drift or coming

@@ -30,6 +30,8 @@ _PAGE = 1000
 _LONGEST_PARAMETER = 1024
 #: One field of Athena's CSV, and what ends it.
 _FIELD = re.compile(r'(?:"((?:[^"]|"")*)")?([,\n])')
+#: The object that a reason names, as those of HIVE_ errors do in the sandbox; nobody saw AWS's own words.
+_OBJECT = re.compile(r"s3://\S.*?\.(?:json|gz)\b|s3://\S+")
 _DOLLARS_PER_BYTE = 5 / 10**12
 _LEAST_BILLED_BYTES = 10 * 10**6
 
@@ -215,6 +217,11 @@ def _failed(execution: Mapping[str, Any], retryable: bool) -> AwsError:
     message = f"Athena query {execution['QueryExecutionId']} {status['State'].lower()}: {reason}"
     if retryable:
         return AwsUnavailable(message, hint="Athena calls this passing: try again in a minute")
+    if reason.startswith("HIVE_") and (found := _OBJECT.search(reason)):
+        return AwsError(
+            message,
+            hint=f"one object that is not as the table says fails every query: look at {found[0]}, and move it away",
+        )
     return AwsError(message, hint="the query and its reason are also in the history of the Athena console")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from shipit.aws.refusals import code_of, explained
+from shipit.errors import DamagedError
 from shipit.models import Revision, StoredJson, StoredObject
 
 #: Bundles up to this many bytes go up in one request; larger ones in parts of `_PART` bytes (S3's least is 5 MB).
@@ -87,7 +88,7 @@ class Bucket:
             return [found["Key"].removeprefix(f"{prefix}/") for page in pages for found in page.get("Contents", ())]
 
     def get_json(self, key: str) -> Any:
-        """Return the value, or None where there is none."""
+        """Return the value, or None where there is none; raises DamagedError where the object is no JSON."""
         with explained():
             try:
                 body = self._client.get_object(Bucket=self.name, Key=key)["Body"].read()
@@ -95,7 +96,10 @@ class Bucket:
                 if code_of(error) in _ABSENT:
                     return None
                 raise
-        return json.loads(body)
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise DamagedError(f"s3://{self.name}/{key} is no JSON: {error}") from error
 
     def get_bytes(self, url: str) -> bytes:
         """Return the object at an s3:// URL, of this bucket or another."""

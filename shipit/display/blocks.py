@@ -5,6 +5,7 @@ Pure: values in, lines out. `limit` is the columns that a line may take; without
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from shipit.display.board import Board
@@ -12,7 +13,7 @@ from shipit.display.failures import cluster_lines
 from shipit.display.text import Line, clean, clip, dollars, folded, listing, size, table, width, wrap
 from shipit.display.words import TONES, by_phase
 from shipit.events import RolloutFinished
-from shipit.models import Action, Node, NodeState, Phase, PlannedGroup, RolloutPlan, Verification
+from shipit.models import Action, GroupView, Node, NodeState, Phase, PlannedGroup, RolloutPlan, Verification
 from shipit.wording import duration, plural
 
 #: A plan of more groups folds those that are alike; so does the log fold their starts and successes.
@@ -115,55 +116,112 @@ def summary_lines(board: Board, end: RolloutFinished, limit: int | None = None) 
     return lines
 
 
-def verification_lines(found: Verification, limit: int | None = None) -> list[Line]:
+def verification_lines(found: Verification, limit: int | None = None, *, everything: bool = False) -> list[Line]:
     """Lay out a verdict: a row for each group that is not clean, a line for each bad instance, the count last.
 
-    Groups whose counted instances are all current are left out; at most ten instances of a group are shown.
+    Clean groups are left out unless CodeDeploy contradicts them; at most ten instances of a group are shown. With
+    `everything` all are, and below them those that do not count.
     """
-    groups: dict[str, list[Node]] = {}
+    groups: dict[str, list[Node]] = {view.group: [] for view in found.groups}
     for node in found.nodes:
         if node.state.is_counted:
             groups.setdefault(node.group, []).append(node)
+    views = {view.group: view for view in found.groups}
     lines: list[Line] = []
     for name, nodes in groups.items():
         bad = [n for n in nodes if n.state is not NodeState.CURRENT]
-        if bad:
-            lines += [Line(t, "warn") for t in wrap(clean(f"{name}: {_tally(nodes)}"), limit, "  ")]
-            lines += _node_lines(bad, limit)
+        if bad or note_of(found, views.get(name)):
+            head = "; ".join(filter(None, (_tally(nodes), note_of(found, views.get(name), bad=bool(bad)))))
+            lines += [Line(t, "warn") for t in wrap(clean(f"{name}: {head}"), limit, "  ")]
+            lines += _node_lines(bad, limit, most=len(bad) if everything else _NODES)
+    outside = [n for n in found.nodes if not n.state.is_counted] if everything else []
+    if outside:
+        lines += [Line("not counted:", "dim"), *_node_lines(outside, limit, most=len(outside))]
     return [*lines, *(Line(t, "good" if found.converged else "bad") for t in wrap(verdict(found), limit, "  "))]
 
 
-def _node_lines(bad: Sequence[Node], limit: int | None) -> list[Line]:
-    shown = bad[:_NODES]
+def note_of(found: Verification, view: GroupView | None, *, bad: bool = False) -> str:
+    """Say what is particular to a group: where CodeDeploy disagrees; of a `bad` one also another build, a deployment.
+
+    Another build is one that is not what most groups are expected to run.
+    """
+    if view is None:
+        return ""
+    other = f"expected is {view.expected}" if bad and view.expected != found.build else ""
+    moving = f"{view.moving} is bringing {view.expected}" if bad and view.moving else ""
+    return "; ".join(filter(None, (other, moving, view.note)))
+
+
+def _node_lines(bad: Sequence[Node], limit: int | None, *, most: int) -> list[Line]:
+    shown = bad[:most]
     rows = [(n.instance_id, n.state.value, n.running or "-", age(n.age)) for n in shown]
     inner = None if limit is None else limit - 2
     lines: list[Line] = []
     for text, node in zip(table(("",) * 4, rows, limit=inner)[1:], shown, strict=True):
         step = clean(node.next_step)
         joined = f"  {text}  {step}"
-        if not step or limit is None or len(joined) <= limit:
+        if not step or limit is None or width(joined) <= limit:
             lines.append(Line(joined.rstrip()))
         else:
-            lines += [Line(f"  {text}"), *(Line(t, "dim") for t in wrap(f"      {step}", limit, " " * 6))]
+            lines += [Line(f"  {text}"), *(Line(t, "dim") for t in _step_lines(step, limit))]
     if len(bad) > len(shown):
-        lines.append(Line(f"  ... and {len(bad) - len(shown):,} more: {_states(bad[len(shown) :])}", "dim"))
+        rest = f"{len(bad) - len(shown):,} more: {_states(bad[len(shown) :])}"
+        lines.append(Line(f"  ... and {rest}; verify-versions --all shows them", "dim"))
     return [Line(clip(t.text, limit) if limit is not None else t.text, t.tone) for t in lines]
+
+
+def _step_lines(step: str, limit: int) -> list[str]:
+    """Return a command with its remark so that what is copied off a terminal is still one command."""
+    indent = " " * 6
+    command, mark, remark = step.partition(" # ")
+    if width(indent + step) <= limit:
+        return [indent + step]
+    lines = wrap(indent + command, limit - 2, indent)
+    lines = [*(f"{line} \\" for line in lines[:-1]), lines[-1]]
+    return lines + (wrap(f"{indent}# {remark}", limit, f"{indent}# ") if mark else [])
 
 
 def age(seconds: float | None) -> str:
     """Say how long ago an instance reported."""
-    return "never reported" if seconds is None else f"{duration(seconds)} ago"
+    if seconds is None:
+        return "never reported"
+    return f"{duration(seconds)} ago" if seconds >= 0 else f"{duration(-seconds)} ahead"
 
 
 def verdict(found: Verification) -> str:
-    """Say the verdict in a line: how many are current, what the others are, what the query cost."""
-    said = _tally([n for n in found.nodes if n.state.is_counted])
-    outside = _states([n for n in found.nodes if not n.state.is_counted])
-    said += f"; not counted: {outside}." if outside else "."
-    cost = found.cost
-    if cost.query_id or cost.scanned or cost.seconds:
-        said += f" Athena: {size(cost.scanned)}, {dollars(cost.dollars)}, {duration(cost.seconds)}"
+    """Say the verdict in a line: how many are current, what the others are, what the query cost, or all of them."""
+    said = progress(found)
+    cost, spent = found.cost, found.spent
+    if not (cost.query_id or cost.scanned or cost.seconds):
+        return said
+    said += f" Athena: {size(cost.scanned)}, {dollars(cost.dollars)}, {duration(cost.seconds)}"
+    said += f", query {clean(cost.query_id)}" if cost.query_id else ""
+    if spent.queries > 1:
+        whole = f"{size(spent.scanned)}, {dollars(spent.dollars)}, {duration(spent.seconds)}"
+        said += f"; {spent.queries:,} queries together {whole}"
     return said
+
+
+def progress(found: Verification) -> str:
+    """Say how many are current and what the others are."""
+    counted = [n for n in found.nodes if n.state.is_counted]
+    said = _tally(counted)
+    if counted and not found.cost.scanned:
+        said += "; the query read nothing"
+    outside = _states([n for n in found.nodes if not n.state.is_counted])
+    return f"{said}; not counted: {outside}." if outside else f"{said}."
+
+
+def waiting(found: Verification, left: float | None) -> str:
+    """Say how far a wait is, and for how long it goes on at most."""
+    more = f" Looking for {duration(left)} more." if left else ""
+    return f"{progress(found)}{more}"
+
+
+def brief(found: Verification, left: float | None) -> str:
+    """Say how far a wait is where there is room for little."""
+    more = f", looking for {duration(left)} more" if left else ""
+    return f"{found.count(NodeState.CURRENT):,} of {found.counted:,} current{more}"
 
 
 def _tally(nodes: Sequence[Node]) -> str:
@@ -175,8 +233,8 @@ def _tally(nodes: Sequence[Node]) -> str:
 
 
 def _states(nodes: Sequence[Node]) -> str:
-    found = [(state, sum(n.state is state for n in nodes)) for state in NodeState]
-    return ", ".join(f"{count:,} {state}" for state, count in found if count)
+    found = Counter(n.state for n in nodes)
+    return ", ".join(f"{found[state]:,} {state}" for state in NodeState if found[state])
 
 
 def value_lines(fields: Mapping[str, object], limit: int | None = None) -> list[Line]:

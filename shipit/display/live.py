@@ -19,7 +19,7 @@ from rich.style import Style
 from rich.text import Text
 
 from shipit.clock import steady_now
-from shipit.display.blocks import plan_lines, summary_lines, value_lines, verdict, verification_lines
+from shipit.display.blocks import brief, plan_lines, summary_lines, value_lines, verification_lines
 from shipit.display.board import Board
 from shipit.display.failures import failure_told
 from shipit.display.findings import finding_lines
@@ -130,11 +130,11 @@ class LiveDisplay:
                 self._print(finding_lines(event, self._console.width))
             case Verified(verification=found, final=False):
                 current = sum(n.state.value == "current" for n in found.nodes)
-                self._status = (verdict(found), current, found.counted)
+                self._status = (brief(found, event.left), current, found.counted)
                 self._open()
             case Verified(verification=found):
                 self._close()
-                self._print(verification_lines(found, self._console.width))
+                self._print(verification_lines(found, self._console.width, everything=event.everything))
             case GroupStarted() | GroupProgress() | GroupEnded() | Throttled() | Tick():
                 pass
             case BuildStep(stage="done"):

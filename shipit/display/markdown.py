@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from shipit.display.around import Around
-from shipit.display.blocks import age, verdict
+from shipit.display.blocks import age, note_of, verdict
 from shipit.display.board import Board, Row
 from shipit.display.failures import cluster_title, log_tail, shown_event
 from shipit.display.text import clean, listing
@@ -46,13 +47,14 @@ class WithSummary(Around):
         self._path = path
         self._board = Board()
         self._verification: Verification | None = None
+        self._everything = False
         self._errors: list[ShipitError] = []
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if text := summary(self._board, self._verification, self._errors):
+            if text := summary(self._board, self._verification, self._errors, everything=self._everything):
                 with open(self._path, "a", encoding="utf-8", errors="backslashreplace") as file:
                     file.write(text)
         except OSError as failure:
@@ -65,7 +67,7 @@ class WithSummary(Around):
         """Note the event and pass it on."""
         self._board.take(event)
         if isinstance(event, Verified):
-            self._verification = event.verification
+            self._verification, self._everything = event.verification, event.everything
         super().__call__(event)
 
     def error(self, error: ShipitError) -> None:
@@ -74,10 +76,12 @@ class WithSummary(Around):
         super().error(error)
 
 
-def summary(board: Board, found: Verification | None, errors: Sequence[ShipitError]) -> str:
+def summary(
+    board: Board, found: Verification | None, errors: Sequence[ShipitError], *, everything: bool = False
+) -> str:
     """Return the summary in Markdown; empty when there was neither a rollout nor a verdict nor an error.
 
-    Its first line is a heading that begins with the outcome.
+    Its first line is a heading that begins with the outcome. With `everything` instances that do not count are in it.
     """
     if board.plan is None and found is None and not errors:
         return ""
@@ -90,7 +94,7 @@ def summary(board: Board, found: Verification | None, errors: Sequence[ShipitErr
     if board.plan is not None:
         parts += _rollout(board, board.plan)
     if found is not None:
-        parts += _fleet(found)
+        parts += _fleet(found, everything)
     for error in errors:
         parts.append(f"**error:** {escape(error.message)}" + (f"<br>{escape(error.hint)}" if error.hint else ""))
     return "\n\n".join(parts) + "\n\n"
@@ -168,10 +172,29 @@ def _next_and_log(step: str, sample: Judged | None) -> Iterable[str]:
         yield f"{fence}text\n{tail}\n{fence}"
 
 
-def _fleet(found: Verification) -> Iterable[str]:
+def _fleet(found: Verification, everything: bool) -> Iterable[str]:
     how = "Converged" if found.converged else "Not converged"
     yield f"**{how}** on {escape(found.build)}: {escape(verdict(found))}"
-    bad = [n for n in found.nodes if n.state.is_counted and n.state is not NodeState.CURRENT]
+    counted: dict[str, Counter[bool]] = {view.group: Counter() for view in found.groups}
+    bad = []
+    for node in found.nodes:
+        good = node.state is NodeState.CURRENT
+        if node.state.is_counted:
+            counted.setdefault(node.group, Counter())[good] += 1
+        if not good and (node.state.is_counted or everything):
+            bad.append(node)
+    views = {view.group: view for view in found.groups}
+    groups = [
+        (name, f"{tally[True]:,} of {tally.total():,}", view.expected if view else found.build, note)
+        for name, tally in counted.items()
+        for view in (views.get(name),)
+        for note in (note_of(found, view),)
+        if tally[False] or note
+    ]
+    if groups:
+        yield _table(("group", "current", "expected", "note"), groups[:_ROWS])
+    if len(groups) > _ROWS:
+        yield f"… and {len(groups) - _ROWS:,} more groups."
     if bad:
         rows = [
             (n.group, n.instance_id, n.state.value, n.running or "-", age(n.age), n.next_step) for n in bad[:_ROWS]

@@ -16,10 +16,11 @@ from shipit.clock import steady_now
 from shipit.display.blocks import (
     MANY,
     plan_lines,
+    progress,
     summary_lines,
     value_lines,
-    verdict,
     verification_lines,
+    waiting,
 )
 from shipit.display.board import Board
 from shipit.display.failures import failure_told
@@ -49,6 +50,7 @@ from shipit.wording import plural
 _FLEET = timedelta(seconds=30)
 _UPLOAD = timedelta(seconds=10)
 _MANY = timedelta(seconds=15)
+_VERDICT = timedelta(minutes=2)
 #: What goes by while many groups move, and does not wait until those to be told together have been.
 _PASSING = (GroupStarted, GroupProgress, GroupEnded, GroupDiagnosed, Throttled, Notice)
 
@@ -128,13 +130,14 @@ class PlainDisplay:
             case Linted():
                 for line in finding_lines(event):
                     self._writer.line(line.text)
-            case Verified(verification=found, final=final):
-                said = verdict(found)
-                if final:
-                    self._block(verification_lines(found), found.at)
-                elif said.split(" Athena:")[0] != self._verdict:
-                    self._verdict = said.split(" Athena:")[0]
-                    self._stamped(said, found.at)
+            case Verified(verification=found, final=True):
+                self._block(verification_lines(found, everything=event.everything), found.at)
+            case Verified(verification=found):
+                # A log of an hour's wait must show that somebody still looks.
+                due = self._due("verdict", _VERDICT, found.at)
+                if due or progress(found) != self._verdict:
+                    self._verdict, self._told["verdict"] = progress(found), found.at
+                    self._stamped(waiting(found, event.left), found.at)
             case _:
                 if said_line := sentence(event):
                     self._stamped(said_line.text, getattr(event, "at", None))

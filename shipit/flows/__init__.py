@@ -5,6 +5,8 @@ deploy.py    plan, deploy, resume, restart
 conduct.py   one rollout from its record's first word to its last: waves, proof, policy
 undo.py      take groups back to what they ran before; go back to an older build
 attend.py    from any machine: watch a rollout, stop it, let its next wave start
-ask.py       questions that change nothing: verify, status, history, diff, report
+check.py     verify-versions: ask the instances, tell files and CloudWatch of the verdict
+expected.py  what each group is expected to run, by the records of past rollouts
+ask.py       questions that change nothing: status, history, diff, report
 locks.py     the lock by hand
 """

@@ -2,49 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from shipit.errors import ShipitError, UsageError
+from shipit.errors import DamagedError, ShipitError, UsageError
 from shipit.events import Notice
-from shipit.flows.prepare import prepare, seconds
+from shipit.flows.prepare import prepare
 from shipit.history import rows
 from shipit.models import RolloutPlan, RolloutRecord
-from shipit.plan import patterns, running_build, select
+from shipit.plan import running_build
 from shipit.status import summarize
-from shipit.verify import outcome
 from shipit.wiring import Tool
 from shipit.wording import plural
 
 
-def verify_versions(tool: Tool, *, build: str, only: str, wait: str) -> None:
-    """Check that every instance reports its build, by default what the env's last rollout brought its group."""
-    limit = seconds("--wait", wait)
-    chosen = select(tool.fleet.read(), patterns(only))
-    wanted: Mapping[str, frozenset[str]] = {build: chosen}
-    if not build:
-        record = _latest(tool)
-        tool.display(Notice(text=f"expecting {record.build}, of rollout {record.id} by {record.by}"))
-        if not only and record.excluded:
-            chosen -= frozenset(record.excluded)
-            text = f"{len(record.excluded)} groups that this rollout left out on purpose are not checked"
-            tool.display(Notice(text=text))
-        wanted = _by_build(record, chosen)
-    found = [
-        tool.look(one, groups, wait=limit, stop_when=lambda look: False, listen=tool.display)
-        for one, groups in wanted.items()
-    ]
-    for verification in found:
-        outcome(verification)
-
-
 def status(tool: Tool) -> None:
-    """Show what each group runs, and the drift in one line."""
+    """Show what each group runs, and the drift in one line; a last record that is lost or damaged is a warning."""
+    record = None
+    try:
+        record = tool.ledger.latest()
+    except (UsageError, DamagedError) as lost:
+        tool.display(Notice(text=f"what the last rollout was is not known: {lost.message}", warning=True))
     holding = tool.lock.holder()
     prefix = tool.settings.prefix
     found = summarize(
         tool.fleet.read(),
-        tool.ledger.latest(),
+        record,
         lambda group: running_build(group.last_success, prefix),
         now=tool.clock.now(),
         lock=str(holding).removeprefix("locked by ") if holding and not holding.expired else "",
@@ -111,15 +93,6 @@ def _latest(tool: Tool) -> RolloutRecord:
     record = tool.ledger.latest()
     if record is None:
         raise UsageError(
-            f"no rollout of {tool.settings.env} is known, so no build is expected", hint="name one with --build"
+            f"no rollout of {tool.settings.env} is known", hint="the first inv deploy leaves a record to tell of"
         )
     return record
-
-
-def _by_build(record: RolloutRecord, groups: frozenset[str]) -> Mapping[str, frozenset[str]]:
-    """Return which of the groups should run which build; a rollback may have brought different ones."""
-    builds: dict[str, set[str]] = {record.build: set()}
-    for name in groups:
-        entry = record.groups.get(name)
-        builds.setdefault((entry.build if entry else "") or record.build, set()).add(name)
-    return {build: frozenset(names) for build, names in builds.items() if names} or {record.build: groups}

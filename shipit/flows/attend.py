@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,6 +11,7 @@ from shipit.diagnose import cluster, explain
 from shipit.errors import (
     AwsUnavailable,
     BusyError,
+    DamagedError,
     DriftError,
     GroupsRefused,
     Interrupted,
@@ -29,12 +31,12 @@ from shipit.events import (
     WavePaused,
     WaveStarted,
 )
-from shipit.flows import ask, undo
+from shipit.flows import check, undo
 from shipit.flows.deploy import Wish, locked, manner_of, plan_of
+from shipit.flows.locks import drives
 from shipit.flows.prepare import estimated
-from shipit.lock import Holding
 from shipit.models import Deployment, DeploymentStatus, GroupEntry, Outcome, Overview, Phase, RolloutRecord
-from shipit.rollout import Mark, Scout, complete
+from shipit.rollout import Mark, Scout, complete, gather
 from shipit.wiring import Tool
 from shipit.wiring.person import author
 from shipit.wording import plural
@@ -85,34 +87,23 @@ def promote(tool: Tool, rollout: str) -> None:
 def _find(tool: Tool, rollout: str) -> RolloutRecord:
     """Return the record, made anew from CodeDeploy where it is lost; raises UsageError where nothing is known."""
     rollout = rollout or tool.ledger.latest_id()
-    record = (tool.ledger.find(rollout) or _from_codedeploy(tool, rollout)) if rollout else None
+    record = _on_record(tool, rollout) if rollout else None
+    if record is None and rollout:
+        record = gather(rollout, tool.fleet.read().groups, now=tool.clock.now())
+        if record is not None:
+            text = f"the record of rollout {rollout} is lost or damaged: what its deployments say counts"
+            tool.display(Notice(text=text, warning=True))
     if record is None:
         what = f"no rollout {rollout!r}" if rollout else "no rollout"
         raise UsageError(f"{what} of {tool.settings.env} is known", hint="inv history lists them")
     return record
 
 
-def _from_codedeploy(tool: Tool, rollout: str) -> RolloutRecord | None:
-    """Gather a rollout from the descriptions of its deployments; groups deployed to since are not among them."""
-    groups = {}
-    mark, begun = None, tool.clock.now()
-    for group in tool.fleet.read().groups:
-        last = group.last_attempt
-        found = Mark.of(rollout, last)
-        if last is None or found is None:
-            continue
-        mark, begun = found, min(begun, last.created_at or begun)
-        groups[group.name] = GroupEntry(
-            queue=group.queue,
-            instances=group.in_service,
-            build=found.build,
-            phase=Phase.RUNNING,
-            deployments=(last.id,),
-            started_at=last.created_at,
-        )
-    if mark is None:
-        return None
-    return RolloutRecord(id=rollout, env=mark.env, build=mark.build, by=mark.by, started_at=begun, groups=groups)
+def _on_record(tool: Tool, rollout: str) -> RolloutRecord | None:
+    """Return the record, None where it is lost: one that is damaged is."""
+    with suppress(DamagedError):
+        return tool.ledger.find(rollout)
+    return None
 
 
 class _Watcher:
@@ -176,9 +167,8 @@ class _Watcher:
         try:
             # In this order: a driver has noted its end before it frees the lock.
             holding = self._tool.lock.holder()
-            found = self._tool.ledger.find(self._record.id)
-            self._record = found or self._record
-            driven = _drives(holding, self._record) and self._record.outcome is Outcome.RUNNING
+            self._record = _on_record(self._tool, self._record.id) or self._record
+            driven = drives(holding, self._record) and self._record.outcome is Outcome.RUNNING
             if not driven:
                 # Whoever is gone may have had no time to note what it had created.
                 last = self._tool.codedeploy.last_attempts(list(self._record.groups))
@@ -341,7 +331,7 @@ def _end_as(tool: Tool, record: RolloutRecord) -> None:
     tool.display(Notice(text="its process is gone, but all its groups succeeded"))
     if not record.verify:
         return
-    ask.verify_versions(tool, build=record.build, only="", wait=f"{tool.settings.reports.grace:.0f}s")
+    check.verify_versions(tool, wait=f"{tool.settings.reports.grace:.0f}s")
 
 
 def _stop_all(tool: Tool, record: RolloutRecord) -> int:
@@ -355,8 +345,8 @@ def _stop_all(tool: Tool, record: RolloutRecord) -> int:
         for deployment in active:
             tool.codedeploy.stop(deployment.id)
             stopped.add(deployment.id)
-        driven = _drives(tool.lock.holder(), record)
-        now = tool.ledger.find(record.id) or record
+        driven = drives(tool.lock.holder(), record)
+        now = _on_record(tool, record.id) or record
         if not active and not (driven and now.outcome is Outcome.RUNNING):
             if now.outcome is Outcome.RUNNING or now.outcome.resumable:
                 ended = replace(now, outcome=Outcome.STOPPED, ended_at=tool.clock.now())
@@ -368,10 +358,3 @@ def _stop_all(tool: Tool, record: RolloutRecord) -> int:
                 hint=f"inv stop {record.id} looks again",
             )
         tool.clock.sleep(tool.settings.rollout.poll)
-
-
-def _drives(holding: Holding | None, record: RolloutRecord) -> bool:
-    """Tell whether a living process holds the lock for this rollout, or for the one that it takes back."""
-    if holding is None or holding.expired or holding.manual:
-        return False
-    return holding.rollout in (record.id, record.undoes or record.id)

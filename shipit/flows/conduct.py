@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -37,6 +37,7 @@ from shipit.models import (
     RolloutPlan,
     RolloutRecord,
     Verification,
+    Wanted,
     WaveEntry,
 )
 from shipit.notify import Message, Moment
@@ -185,28 +186,27 @@ class Conductor:
         rollout = self._rollout
         of = len(self._made.waves)
         finished = False
-        proofs: Sequence[Verification] = ()
+        proof: Verification | None = None
         try:
             for number in range(rollout.state.wave, of):
                 if rollout.run_wave(number, of):
                     raise self._still_running()
                 self._judge()
                 last = number + 1 == of
-                proofs = self._prove(frozenset(n for n, g in rollout.state.groups.items() if g.wave <= number), last)
-                self._mark_wave(number, proved=bool(proofs))
+                proof = self._prove(frozenset(n for n, g in rollout.state.groups.items() if g.wave <= number), last)
+                self._mark_wave(number, proved=proof is not None)
                 if not last:
                     self._pause(number, of)
             rollout.finish()
             finished = True
             if of == 0:
-                proofs = self._prove(frozenset(), last=True)
-            for found in proofs:
-                self._tool.display(Verified(verification=found))
-            if proofs:
-                self.scribe.keep(replace(self.scribe.record, proof=proof_of(proofs)))
+                proof = self._prove(frozenset(), last=True)
+            if proof is not None:
+                self._tool.display(Verified(verification=proof))
+                self.scribe.keep(replace(self.scribe.record, proof=proof_of(proof)))
             self._judge(whole=True)
-            for found in proofs:
-                verdict(found)
+            if proof is not None:
+                verdict(proof)
             # Left alone by the plan: whoever asked for them must not read that all is well.
             refuse_busy(self._made)
         except Interrupted:
@@ -236,28 +236,28 @@ class Conductor:
 
     # -- proof ------------------------------------------------------------------------------------------------
 
-    def _prove(self, groups: frozenset[str], last: bool) -> Sequence[Verification]:
-        """Ask the instances of the groups, and at the end of all that should run the build; nothing where not asked.
+    def _prove(self, groups: frozenset[str], last: bool) -> Verification | None:
+        """Ask the instances of the groups, and at the end of all that should run the build; None where not asked.
 
-        Groups that go back to different builds are asked for each by itself. Raises where a wave that is not the
-        last does not converge.
+        Raises where a wave that is not the last does not converge.
         """
         if not self._manner.verify:
-            return ()
-        builds: dict[str, set[str]] = {}
+            return None
+        asked: dict[str, Wanted] = {}
         for planned in self._made.groups:
             current = last and planned.action is Action.CURRENT
             if current or planned.group.name in groups:
-                published = planned.published or self._made.published
-                builds.setdefault(published.build.version, set()).add(planned.group.name)
-        proofs = [self._ask(build, frozenset(names), last) for build, names in builds.items()]
+                build = (planned.published or self._made.published).build.version
+                asked[planned.group.name] = Wanted(build=build, rollout="" if current else self._made.id)
+        if not asked:
+            return None
+        found = self._ask(asked, last)
         if not last:
-            for found in proofs:
-                verdict(found)
-        return proofs
+            verdict(found)
+        return found
 
-    def _ask(self, build: str, asked: frozenset[str], last: bool) -> Verification:
-        """Look until the groups are on the build; instances that came in the middle and run another get it, too."""
+    def _ask(self, asked: Mapping[str, Wanted], last: bool) -> Verification:
+        """Look until the groups are on their builds; instances that came in the middle on another get it, too."""
         grace = self._tool.settings.reports.grace
         deadline = self._tool.clock.now().timestamp() + grace
         while True:
@@ -266,8 +266,8 @@ class Conductor:
             left = max(0.0, deadline - self._tool.clock.now().timestamp())
             try:
                 found = self._tool.look(
-                    build,
                     asked,
+                    latest=self._made.published.build.version,
                     wait=left,
                     stop_when=lambda found: bool(self.orders().stop) or self._left_behind(found),
                     listen=lambda event: self._show_look(event, last),
@@ -303,7 +303,7 @@ class Conductor:
             if group is None or group.phase is not Phase.SUCCEEDED or group.ended_at is None or node.age is None:
                 continue
             since = (found.at - group.ended_at).total_seconds()
-            told = node.running and node.running != found.build and node.age < since
+            told = node.running and node.running != node.expected and node.age < since
             if told and node.state in (NodeState.OUTDATED, NodeState.STARTING):
                 names.add(node.group)
         again = self._behind & names

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from shipit.errors import AwsError, BusyError, DriftError, GroupsRefused, Interrupted, ShipitError, StillRunning
-from shipit.models import NodeState, Outcome, Phase, Proof, Verification
+from shipit.models import Outcome, Phase, Proof, Verification
 from shipit.rollout import RolloutState
 
 
-def proof_of(found: Sequence[Verification]) -> Proof:
-    """Return what several looks at parts of a fleet proved together."""
-    counts = {state.value: sum(f.count(state) for f in found) for state in NodeState}
+def proof_of(found: Verification) -> Proof:
+    """Return what a look at a fleet proved."""
     return Proof(
-        states={state: count for state, count in counts.items() if count},
-        counted=sum(f.counted for f in found),
-        converged=all(f.converged for f in found),
-        query_id=", ".join(f.cost.query_id for f in found),
-        at=found[-1].at,
+        states=found.states,
+        counted=found.counted,
+        converged=found.converged,
+        query_id=found.cost.query_id,
+        at=found.at,
     )
 
 

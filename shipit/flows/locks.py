@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from shipit.errors import UsageError
-from shipit.lock import Claim
+from shipit.lock import Claim, Holding
+from shipit.models import RolloutRecord
 from shipit.wiring import Tool
 from shipit.wiring.person import author
 
@@ -42,3 +43,10 @@ def release(tool: Tool) -> None:
     """Free the lock, whoever has it."""
     was = tool.lock.break_()
     tool.display.text(f"freed; it was {was}" if was else "it was not locked")
+
+
+def drives(holding: Holding | None, record: RolloutRecord) -> bool:
+    """Tell whether a living process holds the lock for this rollout, or for the one that it takes back."""
+    if holding is None or holding.expired or holding.manual:
+        return False
+    return holding.rollout in (record.id, record.undoes or record.id)

@@ -29,7 +29,17 @@ from shipit.models.fleet import Fleet, Group, Instance, InstanceFacts
 from shipit.models.lint import Finding, QueueFacts, Severity
 from shipit.models.plan import Action, Allowance, HealthRule, Phase, PlannedGroup, RolloutPlan
 from shipit.models.record import FailureNote, GroupEntry, Outcome, Proof, RolloutRecord, Try, WaveEntry
-from shipit.models.verification import Node, NodeState, QueryCost, Report, Verification
+from shipit.models.verification import (
+    GroupView,
+    Metric,
+    Node,
+    NodeState,
+    QueryCost,
+    Report,
+    Spending,
+    Verification,
+    Wanted,
+)
 
 __all__ = [
     "Action",
@@ -47,11 +57,13 @@ __all__ = [
     "Fleet",
     "Group",
     "GroupEntry",
+    "GroupView",
     "HealthRule",
     "Instance",
     "InstanceFacts",
     "Judged",
     "LifecycleEvent",
+    "Metric",
     "Node",
     "NodeState",
     "Outcome",
@@ -67,11 +79,13 @@ __all__ = [
     "RolloutPlan",
     "RolloutRecord",
     "Severity",
+    "Spending",
     "StoredJson",
     "StoredObject",
     "Target",
     "TargetStatus",
     "Try",
     "Verification",
+    "Wanted",
     "WaveEntry",
 ]

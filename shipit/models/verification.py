@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -74,6 +76,33 @@ class QueryCost:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spending:
+    """Sum up what the queries of one command cost: their number, bytes scanned, wall seconds, dollars."""
+
+    queries: int = 0
+    scanned: int = 0
+    seconds: float = 0.0
+    dollars: float = 0.0
+
+    def plus(self, cost: QueryCost) -> Spending:
+        """Return the sum with one query more."""
+        return Spending(
+            queries=self.queries + 1,
+            scanned=self.scanned + cost.scanned,
+            seconds=self.seconds + cost.seconds,
+            dollars=self.dollars + cost.dollars,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Say which build a group is expected to run, and which rollout brought it; empty where none is known."""
+
+    build: str
+    rollout: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Node:
     """Judge one instance: its state, what it said and how long ago (seconds), and what to do next."""
 
@@ -81,6 +110,7 @@ class Node:
     group: str
     queue: str
     state: NodeState
+    expected: str = ""
     running: str = ""
     installed: str = ""
     age: float | None = None
@@ -88,14 +118,38 @@ class Node:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GroupView:
+    """Set what a group is expected to run beside what CodeDeploy says of it.
+
+    `codedeploy` is the build of its last successful deployment `deployment_id`, empty where that brought none of
+    ours; `moving` is the deployment that brings the expected build right now, if any; `note` says in words where
+    CodeDeploy and the processes, or the rollout, disagree.
+    """
+
+    group: str
+    queue: str
+    expected: str
+    rollout: str = ""
+    codedeploy: str = ""
+    deployment_id: str = ""
+    moving: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verification:
-    """Judge a fleet against one build at one moment."""
+    """Judge a fleet at one moment: each group against the build that it is expected to run.
+
+    `build` is the one that most groups are expected to run; `cost` is that of the last query, `spent` of all.
+    """
 
     env: str
     build: str
     nodes: tuple[Node, ...]
     cost: QueryCost
     at: datetime
+    groups: tuple[GroupView, ...] = ()
+    spent: Spending = Spending()
 
     def count(self, state: NodeState) -> int:
         """Count the instances in this state."""
@@ -108,5 +162,20 @@ class Verification:
 
     @property
     def converged(self) -> bool:
-        """Tell whether every counted instance is current; an empty fleet never is."""
-        return self.counted > 0 and self.count(NodeState.CURRENT) == self.counted
+        """Tell whether every counted instance is current; without an instance, or a byte read, it never is."""
+        return self.counted > 0 and self.cost.scanned > 0 and self.count(NodeState.CURRENT) == self.counted
+
+    @property
+    def states(self) -> dict[str, int]:
+        """Count the instances by state; states that nobody is in are left out."""
+        found = Counter(n.state for n in self.nodes)
+        return {state.value: found[state] for state in NodeState if found[state]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """Name a count for CloudWatch: a metric and its dimensions, none of them empty."""
+
+    name: str
+    dimensions: Mapping[str, str]
+    value: int

@@ -19,7 +19,7 @@ from shipit.rollout.advance import advance
 from shipit.rollout.decide import decide
 from shipit.rollout.drive import Rollout
 from shipit.rollout.mark import Mark
-from shipit.rollout.record import annotate, complete, entries, excluded
+from shipit.rollout.record import annotate, complete, entries, excluded, gather
 from shipit.rollout.resume import restore
 from shipit.rollout.state import GroupState, Observed, OnBusy, Policy, RolloutState, begin
 from shipit.rollout.tools import Clock, Deployer, Journal, Orders, Scout, Tools
@@ -45,5 +45,6 @@ __all__ = [
     "decide",
     "entries",
     "excluded",
+    "gather",
     "restore",
 ]

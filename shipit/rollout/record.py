@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 
-from shipit.models import Action, Deployment, FailureNote, GroupEntry, Phase, RolloutPlan, RolloutRecord, Try
+from shipit.models import (
+    Action,
+    Deployment,
+    FailureNote,
+    Group,
+    GroupEntry,
+    Phase,
+    RolloutPlan,
+    RolloutRecord,
+    Try,
+)
 from shipit.rollout.mark import Mark
 from shipit.rollout.state import RolloutState
 
@@ -67,3 +78,30 @@ def complete(record: RolloutRecord, last_attempts: Mapping[str, Deployment]) -> 
             ended_at=None,
         )
     return replace(record, groups=groups)
+
+
+def gather(rollout: str, groups: Iterable[Group], *, now: datetime) -> RolloutRecord | None:
+    """Return the record of a rollout made anew from the marks of its deployments, None where no group has one.
+
+    Groups that were deployed to since, and those that it did not come to, are not in it. It counts as running, from
+    the creation of its first deployment that is known, or from `now`.
+    """
+    found: dict[str, GroupEntry] = {}
+    mark, begun = None, now
+    for group in groups:
+        last = group.last_attempt
+        own = Mark.of(rollout, last)
+        if last is None or own is None:
+            continue
+        mark, begun = own, min(begun, last.created_at or begun)
+        found[group.name] = GroupEntry(
+            queue=group.queue,
+            instances=group.in_service,
+            build=own.build,
+            phase=Phase.RUNNING,
+            deployments=(last.id,),
+            started_at=last.created_at,
+        )
+    if mark is None:
+        return None
+    return RolloutRecord(id=rollout, env=mark.env, build=mark.build, by=mark.by, started_at=begun, groups=found)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from shipit.clock import SystemClock
 from shipit.events import Listener, Throttled
-from shipit.models import Build, HealthRule, PublishedBuild, RolloutPlan, Verification
+from shipit.models import Build, HealthRule, PublishedBuild, RolloutPlan, Verification, Wanted
 from shipit.wiring.sandbox import SandboxTool
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
     from shipit.aws.autoscaling import AutoScaling
+    from shipit.aws.cloudwatch import CloudWatch
     from shipit.aws.codedeploy import CodeDeploy
     from shipit.aws.ec2 import Ec2
     from shipit.aws.fleet import FleetReader
@@ -103,6 +104,13 @@ class Tool:
         return Queues(self.session.client("sqs"))
 
     @cached_property
+    def cloudwatch(self) -> CloudWatch:
+        """Return the gateway to CloudWatch."""
+        from shipit.aws.cloudwatch import CloudWatch
+
+        return CloudWatch(self.session.client("cloudwatch"))
+
+    @cached_property
     def fleet(self) -> FleetReader:
         """Return the reader of the environment's fleet."""
         from shipit.aws.fleet import FleetReader
@@ -158,33 +166,38 @@ class Tool:
 
     def look(
         self,
-        build: str,
-        groups: frozenset[str],
+        groups: Mapping[str, Wanted],
         *,
+        latest: str,
         wait: float,
         stop_when: Callable[[Verification], bool],
         listen: Listener,
     ) -> Verification:
-        """Compare what the groups' instances report with a published build, for `wait` seconds at most.
+        """Compare what the groups' instances report with the builds that they are expected to run.
 
-        Returns the last look; raises AwsError.
+        Goes on for `wait` seconds at most and returns the last look; `latest` is the build of the last rollout, empty
+        where it is not known. Raises AwsError, and UsageError for a build that is not published.
         """
+        from shipit.plan import running_build
         from shipit.verify import Expectation, verify
         from shipit.wiring.part import PartOfFleet
 
         reports = self.settings.reports
         published = dict.fromkeys(self.builds.versions(), "")
-        published[build] = self.builds.get(build).build.content_digest
-        part = PartOfFleet(self.fleet, self.reports, groups)
+        for build in {wanted.build for wanted in groups.values()}:
+            published[build] = self.builds.get(build).build.content_digest
+        part = PartOfFleet(self.fleet, self.reports, frozenset(groups))
         return verify(
             part,
             part,
             Expectation(
                 env=self.settings.env,
-                build=build,
+                groups=groups,
                 published=published,
                 heartbeat=reports.heartbeat,
                 grace=reports.grace,
+                build_of=lambda deployment: running_build(deployment, self.settings.prefix),
+                latest=latest,
             ),
             clock=self.clock,
             look_back=reports.look_back,

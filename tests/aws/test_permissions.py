@@ -15,6 +15,7 @@ import pytest
 from botocore import xform_name
 
 import shipit.aws
+from shipit.verify import NAMESPACE
 
 GATEWAYS = Path(shipit.aws.__file__).parent
 PAGE = Path(__file__).parents[2] / "docs/iam.md"
@@ -115,9 +116,14 @@ def test_every_policy_is_one_that_iam_would_take() -> None:
     for policy in policies().values():
         assert policy["Version"] == "2012-10-17"
         for statement in policy["Statement"]:
-            assert set(statement) == {"Effect", "Action", "Resource"}
+            assert set(statement) - {"Condition"} == {"Effect", "Action", "Resource"}
             assert statement["Effect"] == "Allow"
         assert not any("*" in action for action in granted(policy))
+
+
+def test_metrics_are_written_to_no_namespace_but_the_tools_own() -> None:
+    [statement] = [s for s in policies()["Deployer and CI"]["Statement"] if s["Action"] == "cloudwatch:PutMetricData"]
+    assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": NAMESPACE}}
 
 
 def test_every_placeholder_is_named_and_every_name_is_one() -> None:
@@ -144,7 +150,8 @@ def test_what_aws_checks_by_itself_belongs_to_a_call_that_is_made() -> None:
 
 def test_the_gateways_calls_are_found() -> None:
     found = calls()
-    assert {service for service, _ in found} == {"athena", "autoscaling", "codedeploy", "ec2", "s3", "sqs"}
+    services = {"athena", "autoscaling", "cloudwatch", "codedeploy", "ec2", "s3", "sqs"}
+    assert {service for service, _ in found} == services
     # A plain call, a paginator's, one inside another expression.
     for call in (("s3", "HeadObject"), ("codedeploy", "ListDeploymentGroups"), ("athena", "GetQueryExecution")):
         assert call in found

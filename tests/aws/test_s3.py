@@ -13,7 +13,7 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from shipit.aws.s3 import Bucket
-from shipit.errors import AwsError
+from shipit.errors import AwsError, DamagedError
 
 KEY = "builds/v1/worker-v1.tgz"
 META = {"sha256": "d" * 64}
@@ -95,6 +95,13 @@ def test_what_is_not_there_is_none(client: object) -> None:
 def test_an_absent_bucket_is_one_error_that_names_it(client: object, small: Path) -> None:
     with pytest.raises(AwsError, match="does not exist"):
         upload(Bucket(client, "no-such-bucket"), small)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"not json"])
+def test_an_object_that_is_no_json_is_named(client: Any, body: bytes) -> None:
+    client.put_object(Bucket="bucket", Key="rollouts/prod/r.json", Body=body)
+    with pytest.raises(DamagedError, match=r"s3://bucket/rollouts/prod/r\.json is no JSON"):
+        Bucket(client, "bucket").get_json("rollouts/prod/r.json")
 
 
 def test_json_is_read_back_and_folders_are_listed(client: object) -> None:

@@ -1,16 +1,17 @@
 """Plans, failures, summaries and verdicts say what matters, at every width."""
 
+import shlex
 from dataclasses import replace
 
 import pytest
 from display.samples import failure, plan, rollout, verification
 
-from shipit.display.blocks import plan_lines, summary_lines, value_lines, verdict, verification_lines
+from shipit.display.blocks import brief, plan_lines, summary_lines, value_lines, verdict, verification_lines
 from shipit.display.board import Board
 from shipit.display.failures import failure_lines
 from shipit.display.text import Line, width
 from shipit.events import RolloutFinished
-from shipit.models import Action, NodeState, QueryCost
+from shipit.models import Action, GroupView, NodeState, QueryCost, Spending
 
 WIDTHS = (20, 40, 80, 200)
 
@@ -84,14 +85,43 @@ def test_a_verdict_hides_what_is_clean_and_ends_with_the_count() -> None:
         "  i-003  outdated  v1  4 min 12 s ago  inv deploy --build v2 --only queue-000",
         "queue-001: 5 of 6 current; 1 silent",
         "  i-007  silent  -  never reported  inv deploy --build v2 --only queue-001",
-        "298 of 300 current; 1 outdated, 1 silent. Athena: 2.3 MB, $0.00005, 3.1 s",
+        "298 of 300 current; 1 outdated, 1 silent. Athena: 2.3 MB, $0.00005, 3.1 s, query q",
     ]
 
 
 def test_instances_that_leave_are_named_but_not_counted() -> None:
     found = verification(bad=False, nodes=3)
-    found = replace(found, nodes=(*found.nodes, replace(found.nodes[0], state=NodeState.LEAVING)), cost=QueryCost())
-    assert texts(verification_lines(found)) == ["3 of 3 current; not counted: 1 leaving."]
+    found = replace(found, nodes=(*found.nodes, replace(found.nodes[0], state=NodeState.LEAVING)))
+    said = "3 of 3 current; not counted: 1 leaving. Athena: 2.3 MB, $0.00005, 3.1 s, query q"
+    assert texts(verification_lines(found)) == [said]
+    [nothing] = verification_lines(replace(found, cost=QueryCost()))
+    assert nothing == ("3 of 3 current; the query read nothing; not counted: 1 leaving.", "bad")
+
+
+def test_a_group_says_what_is_particular_to_it_and_a_clean_one_only_where_codedeploy_disagrees() -> None:
+    found = verification(nodes=18)
+    views = [GroupView(group=f"queue-{n:03}", queue="q", expected="v2") for n in range(3)]
+    views[0] = replace(views[0], expected="v1", moving="d-9")
+    views[2] = replace(views[2], note="CodeDeploy says v1 (d-2), 6 of 6 processes say v2")
+    said = texts(verification_lines(replace(found, groups=tuple(views))))
+    assert said[0] == "queue-000: 5 of 6 current; 1 outdated; expected is v1; d-9 is bringing v1"
+    assert said[4] == "queue-002: 6 of 6 current; CodeDeploy says v1 (d-2), 6 of 6 processes say v2"
+    assert len(said) == 6
+
+
+def test_everything_is_also_what_does_not_count() -> None:
+    found = verification(bad=False, nodes=2)
+    gone = replace(found.nodes[0], instance_id="i-gone", state=NodeState.DEPARTED, next_step="")
+    found = replace(found, nodes=(*found.nodes, gone))
+    assert not any("i-gone" in t for t in texts(verification_lines(found)))
+    assert "  i-gone  departed  v2  4 min 12 s ago" in texts(verification_lines(found, everything=True))
+
+
+def test_a_wait_ends_with_what_all_its_queries_cost() -> None:
+    spent = Spending(queries=12, scanned=27_600_000, seconds=37.2, dollars=0.0006)
+    assert verdict(replace(verification(), spent=spent)).endswith(
+        "Athena: 2.3 MB, $0.00005, 3.1 s, query q; 12 queries together 27.6 MB, $0.00060, 37 s"
+    )
 
 
 def test_an_empty_fleet_is_never_called_current() -> None:
@@ -107,7 +137,31 @@ def test_a_group_of_many_bad_instances_is_cut_and_counted() -> None:
     nodes = tuple(replace(n, group="one", state=NodeState.SILENT) for n in found.nodes)
     lines = texts(verification_lines(replace(found, nodes=nodes)))
     assert len(lines) == 13
-    assert lines[-2] == "  ... and 290 more: 290 silent"
+    assert lines[-2] == "  ... and 290 more: 290 silent; verify-versions --all shows them"
+    whole = verification_lines(replace(found, nodes=nodes), everything=True)
+    assert len([t for t in texts(whole) if t.startswith("  i-")]) == 300
+
+
+def test_a_command_that_is_too_wide_for_a_line_can_still_be_copied_as_one() -> None:
+    step = "aws autoscaling terminate-instance --instance-id i-003 --no-should-decrement # its files were changed"
+    found = verification(nodes=18)
+    found = replace(found, nodes=tuple(replace(n, next_step=step) for n in found.nodes))
+    assert texts(verification_lines(found, 60))[1:6] == [
+        "  i-003  outdated  v1  4 min 12 s ago",
+        "      aws autoscaling terminate-instance --instance-id \\",
+        "      i-003 --no-should-decrement",
+        "      # its files were changed",
+        "queue-001: 5 of 6 current; 1 silent",
+    ]
+    # A shell takes it for the command alone.
+    whole = "\n".join(texts(verification_lines(found, 60))[2:5]).replace("\\\n", "")
+    assert shlex.split(whole, comments=True) == step.partition(" # ")[0].split()
+    assert any(t.endswith(f"ago  {step}") for t in texts(verification_lines(found)))
+
+
+def test_a_wait_is_told_in_few_words_where_there_is_little_room() -> None:
+    assert brief(verification(), 580.0) == "298 of 300 current, looking for 9 min 40 s more"
+    assert brief(verification(), None) == "298 of 300 current"
 
 
 def test_a_summary_tells_equal_failures_once_with_one_log_and_what_to_type() -> None:

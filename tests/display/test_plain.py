@@ -163,11 +163,19 @@ def test_an_upload_is_told_every_ten_seconds() -> None:
 
 def test_looks_of_a_wait_are_told_when_they_differ() -> None:
     worse, better = verification(), verification(bad=False)
-    lines = printed(
-        [Verified(verification=v, final=False) for v in (worse, worse, better)] + [Verified(verification=better)]
-    )
-    assert len(lines) == 3
-    assert lines[-1] == "12:00:00 300 of 300 current. Athena: 2.3 MB, $0.00005, 3.1 s"
+    looks = [Verified(verification=v, final=False, left=540.0) for v in (worse, worse, better)]
+    lines = printed([*looks, Verified(verification=better)])
+    assert lines == [
+        "12:00:00 298 of 300 current; 1 outdated, 1 silent. Looking for 9 min more.",
+        "12:00:00 300 of 300 current. Looking for 9 min more.",
+        "12:00:00 300 of 300 current. Athena: 2.3 MB, $0.00005, 3.1 s, query q",
+    ]
+
+
+def test_a_long_wait_in_which_nothing_changes_still_shows_that_it_looks() -> None:
+    later = [replace(verification(), at=NOON + timedelta(seconds=60 * n)) for n in range(7)]
+    lines = printed([Verified(verification=v, final=False, left=60.0) for v in later])
+    assert [t.split()[0] for t in lines] == ["12:00:00", "12:02:00", "12:04:00", "12:06:00"]
 
 
 def test_an_answer_can_be_read_by_a_script() -> None:

@@ -102,11 +102,14 @@ class Attended:
         rows = self.inv("history", "-e", env, "--json").events[-1]["fields"]["rollouts"]
         return next(str(row["id"]) for row in rows if row["outcome"] == outcome)
 
-    def forget(self) -> str:
-        """Delete the record of the last rollout, and return its id."""
+    def forget(self, *, garbled: bool = False) -> str:
+        """Delete the record of the last rollout, or leave half a line of it, and return its id."""
         rollout = self.last()["id"]
-        s3 = self.project.client("s3")
-        s3.delete_object(Bucket="shipit-test", Key=f"rollouts/sandbox/{rollout}.json")
+        s3, place = self.project.client("s3"), {"Bucket": "shipit-test", "Key": f"rollouts/sandbox/{rollout}.json"}
+        if garbled:
+            s3.put_object(**place, Body=b'{"schema": 1, "id": "')
+        else:
+            s3.delete_object(**place)
         return rollout
 
 
@@ -209,9 +212,10 @@ def test_a_rollout_whose_record_is_lost_is_watched_by_what_the_deployments_say(a
     driver = attended.begin(times=len(QUEUES))
     driver.kill()
     ended(driver)
-    attended.forget()
+    attended.forget(garbled=True)
     watched = attended.inv("watch")
     assert watched.code == 1, watched.all
+    assert "is lost or damaged: what its deployments say counts" in watched.out
     assert "port is taken" in watched.out
 
 

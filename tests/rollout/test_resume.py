@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
-from fakes import NOON
+from fakes import NOON, deployment, group
 from hypothesis import given
 from hypothesis import strategies as st
 from rollout.life import Life
 from rollout.world import HOUR, NEW, World
 
-from shipit.models import Deployment, FailureNote, GroupEntry, Phase, RolloutRecord
-from shipit.rollout import Mark, Policy, Rollout, RolloutState, annotate, begin, complete, decide, entries, restore
+from shipit.models import Deployment, FailureNote, Group, GroupEntry, Outcome, Phase, RolloutRecord
+from shipit.rollout import (
+    Mark,
+    Policy,
+    Rollout,
+    RolloutState,
+    annotate,
+    begin,
+    complete,
+    decide,
+    entries,
+    gather,
+    restore,
+)
 from shipit.rollout.state import Examine, Start
 
 POLICY = Policy(failed_groups=None)
@@ -190,6 +203,31 @@ def test_a_description_of_somebody_else_is_no_mark() -> None:
     assert Mark.parse("shipit rollout r-1") is None
     assert Mark.parse("by hand") is None
     assert Mark.parse("") is None
+
+
+def test_a_lost_record_is_made_anew_of_the_deployments_that_bear_its_mark() -> None:
+    def tried(name: str, rollout: str, build: str, minute: int) -> Group:
+        mark = Mark(rollout=rollout, attempt=1, build=build, env="prod", by="ann")
+        at = NOON + timedelta(minutes=minute)
+        last = deployment(name, build, "InProgress", id=f"d-{name}", description=str(mark), created_at=at)
+        return group(name, queue=f"q-{name}", last_attempt=last)
+
+    groups = [
+        tried("a", "r-1", "v2", 2),
+        tried("b", "r-1", "v1", 1),
+        tried("c", "r-2", "v3", 0),
+        group("d"),
+        group("e", last_attempt=deployment("e", "v2", description="by hand")),
+    ]
+    made = gather("r-1", groups, now=NOON + timedelta(hours=1))
+    assert made is not None
+    assert (made.id, made.env, made.by, made.outcome) == ("r-1", "prod", "ann", Outcome.RUNNING)
+    assert made.started_at == NOON + timedelta(minutes=1)
+    assert {n: (g.build, g.deployments, g.queue, g.phase) for n, g in made.groups.items()} == {
+        "a": ("v2", ("d-a",), "q-a", Phase.RUNNING),
+        "b": ("v1", ("d-b",), "q-b", Phase.RUNNING),
+    }
+    assert gather("r-9", groups, now=NOON) is None
 
 
 def test_a_record_is_completed_by_deployments_that_bear_its_mark_and_by_no_others() -> None:
