@@ -275,6 +275,28 @@ def report(tool: Tool, rollout: str = "", output: str = "") -> None:
     ask.report(tool, rollout, output)
 
 
+@command(
+    "folder",
+    folder="where to write the files, such as grafana/",
+    home="where Grafana finds that folder",
+    oldest="alert where a queue's oldest message is older: 180s, 5m",
+    depth="alert where so many messages wait in a queue for 5 minutes",
+    force="write over files that differ",
+)
+def export(
+    tool: Tool,
+    folder: str = "",
+    home: str = "/etc/grafana/provisioning",
+    oldest: str = "180s",
+    depth: str = "1000",
+    force: bool = False,
+) -> None:
+    """Write Grafana's dashboards, data sources and alert rules for the environment."""
+    from shipit.flows import dashboards
+
+    dashboards.export(tool, folder, home=home, oldest=oldest, depth=depth, force=force)
+
+
 @command()
 def lock_status(tool: Tool) -> None:
     """Show who has the lock of the environment."""
@@ -358,6 +380,9 @@ _LOCK.add_task(lock_status, name="status")
 _LOCK.add_task(lock_acquire, name="acquire")
 _LOCK.add_task(lock_release, name="release")
 namespace.add_collection(_LOCK)
+_DASHBOARDS = Collection("dashboards")
+_DASHBOARDS.add_task(export)
+namespace.add_collection(_DASHBOARDS)
 _SANDBOX = Collection("sandbox")
 _SANDBOX.add_task(sandbox_start, name="start")
 _SANDBOX.add_task(sandbox_stop, name="stop")
