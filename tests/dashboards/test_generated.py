@@ -114,6 +114,8 @@ def test_each_rule_asks_for_one_series_and_leads_to_the_panel_that_shows_it() ->
         assert "*" not in texts(asked["dimensions"])
         [target] = shown[rule["dashboardUid"]][rule["panelId"]]["targets"]
         assert (target["namespace"], target["metricName"]) == (asked["namespace"], asked["metricName"])
+        for name, value in asked["dimensions"].items():
+            assert value in target["dimensions"][name]
 
 
 def test_provisioning_finds_no_dollar_to_take_for_a_variable_of_its_environment() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from fakes import NOON
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shipit.dashboards import Facts, Work, render
@@ -91,6 +91,7 @@ def test_an_environment_that_grafana_would_take_apart_is_refused(env: str) -> No
         replace(EXAMPLE, env=env)
 
 
+@example([f"{n:03d}".ljust(80, "x") for n in range(60)])
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.text("abcdefghij-_", min_size=1, max_size=80), min_size=1, max_size=60, unique=True))
 def test_every_queue_is_asked_for_once_in_searches_that_cloudwatch_takes(names: list[str]) -> None:

@@ -213,6 +213,7 @@ def test_rollouts_are_marked_from_their_first_instance_to_their_last(world: Worl
 
 
 def test_what_an_instance_wrote_into_the_history_under_another_name_is_no_rollout(world: World) -> None:
-    forged = "AROAEXAMPLE:i-bad-/day=2026-11-20/AROAEXAMPLE:i-a1-1.json"
-    world.put("i-a1", ago(hours=2), table="history", key=forged, reason="deploy", build="v9")
+    for instance in ("i-a1", "i-a2"):
+        forged = f"AROAEXAMPLE:i-bad-/day=2026-11-20/AROAEXAMPLE:{instance}-1.json"
+        world.put(instance, ago(hours=2), table="history", key=forged, reason="deploy", build="v9")
     assert world.show("versions: Last rollouts") == []
