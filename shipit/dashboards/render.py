@@ -83,14 +83,17 @@ def render(facts: Facts) -> dict[str, str]:
     boards = {
         name: json.dumps(_filled(json.loads(_read(f"{name}.json")), names), indent=2) + "\n" for name in _BOARDS
     }
-    rules = yaml.safe_load(_read("alerts.yaml"))
+    # In these Grafana takes a dollar for a variable of its environment; the dashboards it leaves as they are.
+    names = {name: value.replace("$", "$$") if isinstance(value, str) else value for name, value in names.items()}
+    sources, provider, rules = (
+        yaml.safe_load(_read(f"{name}.yaml")) for name in ("datasources", "provider", "alerts")
+    )
     rules["groups"] = list(_groups(rules["groups"], facts, names))
-    head = _HEAD.format(env=facts.env)
     return {
-        f"datasources/{facts.key}.yaml": head + _yaml(_filled(yaml.safe_load(_read("datasources.yaml")), names)),
-        f"dashboards/{facts.key}.yaml": head + _yaml(_filled(yaml.safe_load(_read("provider.yaml")), names)),
+        f"datasources/{facts.key}.yaml": _yaml(facts.env, _filled(sources, names)),
+        f"dashboards/{facts.key}.yaml": _yaml(facts.env, _filled(provider, names)),
         **{f"dashboards/{facts.key}/{name}.json": text for name, text in boards.items()},
-        f"alerting/{facts.key}.yaml": head + _yaml(rules),
+        f"alerting/{facts.key}.yaml": _yaml(facts.env, rules),
     }
 
 
@@ -128,7 +131,8 @@ def _groups(groups: Sequence[Any], facts: Facts, names: Names) -> Iterator[Any]:
             continue
         for work in sorted(facts.works, key=lambda work: work.queue):
             rule = f"shipit-{_short(f'{facts.env}/{work.queue}')}"
-            yield _filled(group, {**names, "queue": work.queue, "asg": ", ".join(work.asgs), "rule": rule})
+            asgs = ", ".join(work.asgs).replace("$", "$$")
+            yield _filled(group, {**names, "queue": work.queue, "asg": asgs, "rule": rule})
 
 
 def _filled(value: Any, names: Names) -> Any:
@@ -203,8 +207,8 @@ def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _yaml(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=False, width=110, allow_unicode=True)
+def _yaml(env: str, value: Any) -> str:
+    return _HEAD.format(env=env) + yaml.safe_dump(value, sort_keys=False, width=110, allow_unicode=True)
 
 
 def _read(name: str) -> str:

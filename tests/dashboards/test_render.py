@@ -124,6 +124,13 @@ def test_a_queue_that_two_groups_work_on_is_shown_and_watched_once() -> None:
     assert oldest["labels"]["asg"] == "spot, on-demand"
 
 
+def test_a_dollar_in_a_groups_name_is_no_variable_of_grafanas_environment() -> None:
+    facts = replace(EXAMPLE, works=(Work(queue="email", asgs=("a$HOME",)),), output="s3://acme/$x/")
+    assert {r["labels"].get("asg") for r in rules(facts)} == {None, "a$$HOME"}
+    assert "outputLocation: s3://acme/$$x/" in render(facts)["datasources/shipit-prod.yaml"]
+    assert panel(facts, "queues", "In service")["targets"][0]["dimensions"] == {"AutoScalingGroupName": ["a$HOME"]}
+
+
 def test_the_queue_to_look_at_is_chosen_from_the_fleets_own() -> None:
     [variable] = boards(render(EXAMPLE))["queues"]["templating"]["list"]
     assert (variable["query"], variable["current"]["value"]) == ("email,reports", "email")

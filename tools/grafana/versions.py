@@ -24,7 +24,12 @@ def build() -> models.Dashboard:
         .refresh("5m")
         .readonly()
         .tooltip(models.DashboardCursorSync.CROSSHAIR)
-        .link(dashboard.DashboardLink("Queues").type(models.DashboardLinkType.LINK).url("/d/@key-queues"))
+        .link(
+            dashboard.DashboardLink("Queues")
+            .type(models.DashboardLinkType.LINK)
+            .url("/d/@key-queues")
+            .keep_time(True)
+        )
     )
     row(board, "The last verification: inv verify-versions --publish-metrics", *_verdict())
     row(board, "What the instances report", *_reports())
