@@ -13,8 +13,11 @@ SQS, SCALING = "AWS/SQS", "AWS/AutoScaling"
 TASKS = "shipit"
 VISIBLE, AGE = "ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"
 _QUEUE, _ASG, _BUILD = (f"${{PROP('Dim.{name}')}}" for name in ("QueueName", "AutoScalingGroupName", "build"))
-#: SQS Developer Guide, "Available CloudWatch metrics": such messages go to the back.
-_POISON = "Messages that were received three times and not done are left out by SQS."
+#: SQS Developer Guide, "Available CloudWatch metrics for Amazon SQS".
+_AGE = (
+    "How long the oldest message has been there; an alert fires above @oldest seconds. SQS leaves out messages that "
+    "were received three times and not done."
+)
 _PERCENTILES = (("p50", "P50"), ("p99", "P99"), ("Maximum", "max"))
 
 
@@ -62,9 +65,9 @@ def _all_queues() -> tuple[timeseries.Panel, ...]:
         curves("Depth", "Messages that wait to be received.").with_target(
             metric(VISIBLE, namespace=SQS, by=by, statistic="Maximum", label=_QUEUE)
         ),
-        curves(
-            "Age of the oldest message", f"How long the oldest message has been there. {_POISON}", unit="s"
-        ).with_target(metric(AGE, namespace=SQS, by=by, statistic="Maximum", label=_QUEUE)),
+        curves("Age of the oldest message", _AGE, unit="s").with_target(
+            metric(AGE, namespace=SQS, by=by, statistic="Maximum", label=_QUEUE)
+        ),
         curves("Dead letters", "Messages in the dead-letter queues: each is a task that nobody did.").with_target(
             metric(VISIBLE, namespace=SQS, by=dead, statistic="Maximum", label=_QUEUE)
         ),
@@ -109,9 +112,7 @@ def _all_groups() -> tuple[timeseries.Panel, ...]:
 def _one_queue() -> tuple[timeseries.Panel, ...]:
     by = {"QueueName": "$queue"}
     depth = curves("Depth of $queue", "Messages that wait, that a worker holds, and that are due later.", span=8)
-    age = curves(
-        "Age of the oldest message of $queue", f"The alert fires above @oldest seconds. {_POISON}", unit="s", span=8
-    )
+    age = curves("Age of the oldest message of $queue", _AGE, unit="s", span=8)
     flow = curves("Sent and done", "Messages sent to the queue and deleted from it, in each period.", span=8)
     held = (
         (VISIBLE, "waiting"),
