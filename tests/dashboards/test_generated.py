@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -156,13 +157,23 @@ def test_nothing_is_left_to_fill_in() -> None:
         assert re.findall(r"@[a-z]+", text) == []
 
 
-def test_the_workers_metrics_and_the_states_are_named_as_they_are_published() -> None:
+def test_the_workers_metrics_are_named_as_they_write_them() -> None:
     tasks = {t["metricName"]: t["dimensions"] for t in targets("queues") if t.get("namespace") == "shipit"}
     assert set(tasks) <= set(UNITS)
     assert all(set(dimensions) in ({"queue"}, {"queue", "build"}) for dimensions in tasks.values())
+
+
+def test_the_fleets_metrics_are_named_as_a_verification_publishes_them() -> None:
     fleet = [t for t in targets("versions") if t.get("namespace") == "shipit/fleet"]
-    assert {t["metricName"] for t in fleet} == {"Instances", "Drift", "Silent"}
-    assert {t["dimensions"].get("State", "*") for t in fleet} == {"*", NodeState.CURRENT.value}
+    asked = {(t["metricName"], *sorted(t["dimensions"])) for t in fleet}
+    assert asked == {("instances", "env", "state"), ("drift", "env")}
+    states = {t["dimensions"]["state"] for t in fleet if "state" in t["dimensions"]}
+    assert states == {"*", NodeState.CURRENT.value, NodeState.SILENT.value}
+    published = pytest.importorskip("shipit.verify.metrics", reason="nothing publishes the verdict's counts yet")
+    source = inspect.getsource(published)
+    assert published.NAMESPACE == "shipit/fleet"
+    assert {name for name, *_ in asked} <= set(re.findall(r'name="(\w+)"', source))
+    assert all(f'"{dimension}"' in source for _, *dimensions in asked for dimension in dimensions)
 
 
 def test_each_queue_has_both_percentiles_and_the_maximum_also_for_each_build() -> None:

@@ -17,7 +17,7 @@ from grafana_foundation_sdk.models.common import DataSourceRef
 
 from tools.grafana.parts import CLOUDWATCH_UID, metric
 from tools.grafana.queues import AGE, SQS, VISIBLE
-from tools.grafana.versions import FLEET
+from tools.grafana.versions import DRIFT, FLEET, INSTANCES
 
 _EXPRESSIONS = DataSourceRef(type_val="__expr__", uid="__expr__")
 #: Seconds to look back: at least three times in the first somebody runs `inv verify-versions --publish-metrics`; for
@@ -27,14 +27,14 @@ _VERIFIED, _QUEUES = 1800, 300
 
 def build() -> dict[str, Any]:
     """Return the file of rules. A limit is text where the export puts a number; so is what stands for a queue."""
-    here = {"Environment": "@environment"}
+    here = {"env": "@environment"}
     one = {"QueueName": "@queue"}
     drift = _rule(
         "drift",
         "@environment: instances do not run the build that is expected of them",
         "{{ .Values.B }} instances drifted for a quarter of an hour. Which ones, and what to type: "
         "inv verify-versions",
-        _conditions("Drift", FLEET, here, limit=0, within=_VERIFIED, period="300"),
+        _conditions(DRIFT, FLEET, here, limit=0, within=_VERIFIED, period="300"),
         lasting="15m",
         no_data="NoData",
         panel=("versions", 3),
@@ -44,7 +44,7 @@ def build() -> dict[str, Any]:
         "@environment: instances are silent",
         "{{ .Values.B }} instances are in service and report nothing. Which ones, and what to look at: "
         "inv verify-versions",
-        _conditions("Silent", FLEET, here, limit=0, within=_VERIFIED, period="300"),
+        _conditions(INSTANCES, FLEET, {**here, "state": "silent"}, limit=0, within=_VERIFIED, period="300"),
         lasting="0s",
         no_data="NoData",
         panel=("versions", 4),

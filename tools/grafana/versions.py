@@ -10,6 +10,8 @@ from tools.grafana.parts import ATHENA, curves, grid, metric, number, row, rows,
 
 #: Where `inv verify-versions --publish-metrics` puts its verdict.
 FLEET = "shipit/fleet"
+#: The instances of an `env` in each `state`, zeros too; those that drifted, whichever way, by `env` alone.
+INSTANCES, DRIFT = "instances", "drift"
 
 
 def build() -> models.Dashboard:
@@ -38,16 +40,16 @@ def build() -> models.Dashboard:
 
 def _verdict() -> tuple[stat.Panel | timeseries.Panel, ...]:
     """Return what the last verification said."""
-    here = {"Environment": "@environment"}
+    here = {"env": "@environment"}
     current = number("Current", "Instances whose process is proved to run the build that is expected of it.")
     drift = number("Drift", "Instances that are known to run, or to hold, something else.", bad_from=1)
     silent = number("Silent", "Instances in service of which no report was read.", bad_from=1)
     states = stacked(curves("Instances by state", "The state of each instance at each verification."))
     return (
-        current.with_target(_published("Instances", {**here, "State": "current"})),
-        drift.with_target(_published("Drift", here)),
-        silent.with_target(_published("Silent", here)),
-        states.with_target(_published("Instances", {**here, "State": "*"}, label="${PROP('Dim.State')}")),
+        current.with_target(_published(INSTANCES, {**here, "state": "current"})),
+        drift.with_target(_published(DRIFT, here)),
+        silent.with_target(_published(INSTANCES, {**here, "state": "silent"})),
+        states.with_target(_published(INSTANCES, {**here, "state": "*"}, label="${PROP('Dim.state')}")),
     )
 
 
