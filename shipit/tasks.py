@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 
 from shipit.command import command
+from shipit.dashboard_tasks import DASHBOARDS
 
 if TYPE_CHECKING:
     from shipit.wiring import Tool
@@ -275,28 +276,6 @@ def report(tool: Tool, rollout: str = "", output: str = "") -> None:
     ask.report(tool, rollout, output)
 
 
-@command(
-    "folder",
-    folder="where to write the files, such as grafana/",
-    home="where Grafana finds that folder",
-    oldest="alert where a queue's oldest message is older: 180s, 5m",
-    depth="alert where so many messages wait in a queue for 5 minutes",
-    force="write over files that differ",
-)
-def export(
-    tool: Tool,
-    folder: str = "",
-    home: str = "/etc/grafana/provisioning",
-    oldest: str = "180s",
-    depth: str = "1000",
-    force: bool = False,
-) -> None:
-    """Write Grafana's dashboards, data sources and alert rules for the environment."""
-    from shipit.flows import dashboards
-
-    dashboards.export(tool, folder, home=home, oldest=oldest, depth=depth, force=force)
-
-
 @command()
 def lock_status(tool: Tool) -> None:
     """Show who has the lock of the environment."""
@@ -380,9 +359,7 @@ _LOCK.add_task(lock_status, name="status")
 _LOCK.add_task(lock_acquire, name="acquire")
 _LOCK.add_task(lock_release, name="release")
 namespace.add_collection(_LOCK)
-_DASHBOARDS = Collection("dashboards")
-_DASHBOARDS.add_task(export)
-namespace.add_collection(_DASHBOARDS)
+namespace.add_collection(DASHBOARDS)
 _SANDBOX = Collection("sandbox")
 _SANDBOX.add_task(sandbox_start, name="start")
 _SANDBOX.add_task(sandbox_stop, name="stop")
