@@ -33,7 +33,7 @@ def build() -> models.Dashboard:
     )
     first = models.VariableOption(selected=True, text="@first", value="@first")
     board = (
-        dashboard.Dashboard("@environment: queues")
+        dashboard.Dashboard("Queues (@environment)")
         .uid("@key-queues")
         .description("The queues of @environment and who works on them. Written by inv dashboards.export.")
         .tags(["shipit", "@environment"])
@@ -43,7 +43,7 @@ def build() -> models.Dashboard:
         .readonly()
         .tooltip(models.DashboardCursorSync.CROSSHAIR)
         .link(
-            dashboard.DashboardLink("Versions")
+            dashboard.DashboardLink("Deployed versions")
             .type(models.DashboardLinkType.LINK)
             .url("/d/@key-versions")
             .keep_time(True)

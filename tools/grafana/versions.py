@@ -17,7 +17,7 @@ INSTANCES, DRIFT = "instances", "drift"
 def build() -> models.Dashboard:
     """Return the dashboard."""
     board = (
-        dashboard.Dashboard("@environment: deployed versions")
+        dashboard.Dashboard("Deployed versions (@environment)")
         .uid("@key-versions")
         .description("What the instances of @environment run. Written by inv dashboards.export.")
         .tags(["shipit", "@environment"])
