@@ -20,6 +20,7 @@ A command is a flow over a few stages. Each stage is one module with one job, an
     status      fleet, last rollout -> what runs, in a line       pure
     rehearse    tasks that flow through a rollout, counted        `tally` is pure; sends messages from a thread
     report      a rollout's record -> one HTML page               pure
+    dashboards  the fleet's queues -> what Grafana provisions     `render` is pure; writes files
     notify      who hears of a start and an end                   HTTP, a command of the user's
 
     tasks       what a user types: flags, nothing more

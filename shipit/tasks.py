@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 
 from shipit.command import command
+from shipit.dashboard_tasks import DASHBOARDS
 
 if TYPE_CHECKING:
     from shipit.wiring import Tool
@@ -384,6 +385,7 @@ _LOCK.add_task(lock_status, name="status")
 _LOCK.add_task(lock_acquire, name="acquire")
 _LOCK.add_task(lock_release, name="release")
 namespace.add_collection(_LOCK)
+namespace.add_collection(DASHBOARDS)
 _SANDBOX = Collection("sandbox")
 _SANDBOX.add_task(sandbox_start, name="start")
 _SANDBOX.add_task(sandbox_stop, name="stop")

@@ -32,6 +32,7 @@ VERBS: dict[str, set[str]] = {
     "estimate": set(),
     "status": set(),
     "report": set(),
+    "dashboards": set(),
     "notify": set(),
     "rehearse": set(),
 }

@@ -75,6 +75,11 @@ class AwsSession:
             )
 
     @property
+    def region(self) -> str:
+        """Return the region that calls go to; empty where none is known."""
+        return self._session.region_name or ""
+
+    @property
     def calls(self) -> Mapping[str, int]:
         """Return the attempts made so far by operation."""
         with self._lock:
