@@ -29,6 +29,7 @@ def test_every_state_is_counted_also_those_that_nobody_is_in() -> None:
     assert numbers.pop("departed") == 1
     assert numbers.pop("counted") == 3
     assert numbers.pop("not_current") == 2
+    assert numbers.pop("drift") == 2
     assert numbers == {
         **dict.fromkeys(("restart-needed", "wrong-digest", "unknown-build", "stale", "silent"), 0),
         **dict.fromkeys(("starting", "leaving", "converged"), 0),
@@ -49,4 +50,5 @@ def test_the_states_add_up_to_all_and_converged_is_said_only_of_a_fleet_that_is(
     numbers = told(look)
     assert sum(numbers[state.value] for state in NodeState) == len(states)
     assert numbers["counted"] - numbers["not_current"] == numbers["current"]
+    assert numbers["drift"] == sum(state.is_drift for state in states)
     assert numbers["converged"] == int(look.converged)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import pwd
-import shlex
 import shutil
 import sys
 import threading
@@ -23,6 +22,7 @@ from shipit.sandbox.instance.hooks import HookRunner, ScriptError
 from shipit.sandbox.instance.install import Installer
 from shipit.sandbox.instance.manifest import read_manifest
 from shipit.sandbox.instance.processes import MARK, instances_folder, journal_folder, kill_marked, start_reaper
+from shipit.sandbox.instance.programs import write_journalctl, write_python
 from shipit.sandbox.instance.script_log import ScriptLog
 from shipit.sandbox.instance.slots import Slot, Slots
 from shipit.sandbox.instance.systemctl import SystemctlServer
@@ -91,10 +91,11 @@ class ProcessAgent:
             path.mkdir(parents=True, exist_ok=True)
         folder.env_file.write_text(facts.env_file({**_settings(stub=stub), **self._instance_env}), encoding="utf-8")
         self._systemctl.write_client(folder.programs, facts.id)
-        _write_python(folder.programs)
+        write_python(folder.programs)
         environment = self._environment(facts, folder)
         journal = journal_folder(self._state) / facts.id
         journal.mkdir(parents=True, exist_ok=True)
+        write_journalctl(folder.programs, journal)
         units = Units(folder.units, environment, stub=stub, journal=journal)
         with self._lock:
             self._instances[facts.id] = _Instance(facts=facts, folder=folder, units=units, environment=environment)
@@ -299,11 +300,3 @@ def _settings(*, stub: bool) -> dict[str, str]:
     if stub:  # an idle process needs no watching, and an import costs more than all else that a hook does
         return {**user, "SHIPIT_STABLE_SECONDS": "0", "SHIPIT_SMOKE": "no"}
     return {**user, "SHIPIT_STABLE_SECONDS": "2"}
-
-
-def _write_python(folder: Path) -> None:
-    """Give hooks this very Python: what else `python3` may be on a laptop (a version manager's shim) is slow."""
-    for name in ("python3", "python"):
-        path = folder / name
-        path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")
-        path.chmod(0o755)

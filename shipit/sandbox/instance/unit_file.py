@@ -108,8 +108,17 @@ def _environment(settings: dict[str, list[str]]) -> dict[str, str]:
         if name.startswith("-") and not path.exists():
             continue
         lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-        pairs += ["".join(shlex.split(line)) for line in lines if line and line[0] not in "#;"]
+        pairs += [_assignment(line) for line in lines if line and line[0] not in "#;"]
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+
+def _assignment(line: str) -> str:
+    """Take quotes off a value; without any it keeps its blanks (systemd.exec(5), tried with systemd 252)."""
+    key, equals, value = line.partition("=")
+    value = value.strip()
+    if value.startswith(("'", '"')):
+        value = "".join(shlex.split(value))
+    return f"{key}{equals}{value}"
 
 
 def _unescape(instance: str) -> str:

@@ -54,7 +54,7 @@ def test_an_infinite_time_is_infinite(tmp_path: Path) -> None:
 
 
 def test_the_environment_joins_lines_and_files_and_files_win(tmp_path: Path) -> None:
-    (tmp_path / "env").write_text("# comment\n\nA=file\nB='two words'\nC=x=y\n")
+    (tmp_path / "env").write_text("# comment\n\nA=file\nB='two words'\nC=x=y\nE=two more words\n")
     unit = load(
         tmp_path,
         f"ExecStart=/run\nEnvironment=A=line SHIPIT_BUILD=%i\nEnvironment='D=d d'\n"
@@ -66,6 +66,7 @@ def test_the_environment_joins_lines_and_files_and_files_win(tmp_path: Path) -> 
         "D": "d d",
         "B": "two words",
         "C": "x=y",
+        "E": "two more words",
     }
 
 
