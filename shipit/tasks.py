@@ -259,14 +259,7 @@ def verify_versions(
     from shipit.flows.check import verify_versions as flow
 
     flow(
-        tool,
-        build=build,
-        only=only,
-        wait=wait,
-        everything=all,
-        junit=junit,
-        markdown=markdown,
-        publish_metrics=publish_metrics,
+        tool, build, only, wait=wait, everything=all, junit=junit, markdown=markdown, publish_metrics=publish_metrics
     )
 
 

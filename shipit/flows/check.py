@@ -16,9 +16,9 @@ from shipit.wiring import Tool
 
 def verify_versions(
     tool: Tool,
-    *,
     build: str = "",
     only: str = "",
+    *,
     wait: str = "",
     everything: bool = False,
     junit: str = "",
