@@ -14,11 +14,12 @@ from shipit import sql
 from shipit.errors import UsageError
 
 NAMES = {"database": "shipit", "table": "version_reports"}
+PLACE = {"bucket": "acme.shipit", "prefix": "teams/prod"}
 
 
 @pytest.mark.parametrize("dialect", ["athena", "trino"])
 def test_the_query_parses_and_takes_four_parameters(dialect: str) -> None:
-    query = sqlglot.parse_one(sql.latest(**NAMES), read=dialect)
+    query = sqlglot.parse_one(sql.latest(**NAMES, **PLACE), read=dialect)
     assert isinstance(query, exp.Select)
     assert len(list(query.find_all(exp.Placeholder))) == 4
 
@@ -39,11 +40,13 @@ def test_the_ddl_projects_hours_below_the_prefix() -> None:
 @pytest.mark.parametrize(
     ("call", "named"),
     [
-        (lambda: sql.latest(database="a b", table="t"), "reports.database"),
-        (lambda: sql.latest(database="a", table='t"; --'), "reports.table"),
-        (lambda: sql.latest(database="a", table=""), "reports.table"),
-        (lambda: sql.latest(database="a", table="1t"), "reports.table"),
-        (lambda: sql.latest(database="a", table="t\n"), "reports.table"),
+        (lambda: sql.latest(database="a b", table="t", **PLACE), "reports.database"),
+        (lambda: sql.latest(database="a", table='t"; --', **PLACE), "reports.table"),
+        (lambda: sql.latest(database="a", table="", **PLACE), "reports.table"),
+        (lambda: sql.latest(database="a", table="1t", **PLACE), "reports.table"),
+        (lambda: sql.latest(database="a", table="t\n", **PLACE), "reports.table"),
+        (lambda: sql.latest(**NAMES, bucket="acme", prefix="a.*"), "reports.prefix"),
+        (lambda: sql.latest(**NAMES, bucket="a'b", prefix="p"), "reports.bucket"),
         (lambda: sql.reports_location("Upper", "p"), "reports.bucket"),
         (lambda: sql.reports_location("acme", "/p"), "reports.prefix"),
         (lambda: sql.reports_location("acme", "a//b"), "reports.prefix"),
@@ -60,7 +63,12 @@ def test_a_name_that_would_not_survive_is_refused_and_its_setting_named(call: Ca
 @given(name=st.text())
 def test_no_name_breaks_out_of_its_quotes(name: str) -> None:
     try:
-        query = sqlglot.parse_one(sql.latest(database="shipit", table=name), read="trino")
+        query = sqlglot.parse_one(sql.latest(database="shipit", table=name, **PLACE), read="trino")
     except UsageError:
         return
     assert [t.name for t in query.find_all(exp.Table) if t.db] == [name]
+
+
+def test_the_dots_of_a_bucket_and_a_prefix_stand_for_themselves() -> None:
+    query = sql.latest(**NAMES, bucket="acme.shipit", prefix="v1.2")
+    assert "'^s3://acme[.]shipit/v1[.]2/reports/v1/slot=" in query

@@ -36,14 +36,15 @@ def reports_ddl(*, database: str, table: str, bucket: str, prefix: str) -> tuple
     return tuple(statement.strip() for statement in text.split(";\n"))
 
 
-def latest(*, database: str, table: str) -> str:
-    """Return the query for the newest report of each instance.
+def latest(*, database: str, table: str, bucket: str, prefix: str) -> str:
+    """Return the query for the newest report of each instance, by those who can be proved to have written them.
 
     Its parameters are the first and the last slot (`2026-11-22-13`), and the times from (inclusive) and to
-    (exclusive) as reports write them. Raises UsageError for a name that Athena would not take.
+    (exclusive) as reports write them. A row without an `instance_id` stands for the reports that count for nobody;
+    its `stray` is the path of one. Raises UsageError for a name that Athena or S3 would not take.
     """
     names = {"database": _identifier("database", database), "table": _identifier("table", table)}
-    return _read("latest.sql").substitute(names)
+    return _read("latest.sql").substitute(names, pattern=_pattern(reports_location(bucket, prefix)))
 
 
 def reports_location(bucket: str, prefix: str) -> str:
@@ -68,6 +69,11 @@ def _identifier(what: str, name: str) -> str:
             hint=f"use lower-case letters, digits and _ (at most 128, no digit first): reports.{what}",
         )
     return name
+
+
+def _pattern(location: str) -> str:
+    """Return the regular expression of a location; of what one may hold, only the dot means more than itself."""
+    return location.replace(".", "[.]")
 
 
 def _read(name: str) -> _Statement:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from shipit.clock import SystemClock
-from shipit.events import Listener, Throttled
+from shipit.events import Listener, Notice, Throttled
 from shipit.models import Build, HealthRule, PublishedBuild, RolloutPlan, Verification
 from shipit.wiring.sandbox import SandboxTool
 
@@ -210,7 +210,20 @@ class Tool:
             timeout=reports.query_timeout,
             fetch=self.bucket.get_bytes,
         )
-        return ReportReader(athena, database=reports.database, table=reports.table)
+        return ReportReader(
+            athena,
+            database=reports.database,
+            table=reports.table,
+            bucket=bucket,
+            prefix=reports.prefix or self.settings.env,
+            on_stray=self._tell_of_a_stray,
+        )
+
+    def _tell_of_a_stray(self, path: str) -> None:
+        text = (
+            f"reports that count for nobody, since their keys do not say who wrote them: {path} is one (docs/iam.md)"
+        )
+        self.display(Notice(text=text, warning=True))
 
     def slots(self, config: str, hosts: int) -> int:
         """Return on how many of so many hosts a deployment configuration works at a time."""
