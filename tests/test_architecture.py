@@ -34,6 +34,8 @@ VERBS: dict[str, set[str]] = {
     "report": set(),
     "notify": set(),
     "rehearse": set(),
+    "setup": set(),
+    "fresh": set(),
 }
 #: yaml is not among them: Invoke imports it by itself.
 HEAVY = ("boto3", "botocore", "rich", "fabric", "pydantic", "isal", "moto", "duckdb", "sqlglot")

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import cfnlint.api
 import pytest
 import sqlglot
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import exp
 
 from shipit import sql
 from shipit.errors import UsageError
+from shipit.models import TableShape
+from shipit.setup import expiry_rules
 
 NAMES = {"database": "shipit", "table": "version_reports"}
 PLACE = {"bucket": "acme.shipit", "prefix": "teams/prod"}
@@ -27,7 +35,8 @@ def test_the_query_parses_and_takes_four_parameters(dialect: str) -> None:
 @pytest.mark.parametrize(("dialect", "understood"), [("athena", exp.Create), ("trino", exp.Command)])
 def test_the_ddl_parses_and_is_hives(dialect: str, understood: type[exp.Expr]) -> None:
     # Athena hands DDL to Hive. sqlglot's Trino, which has no EXTERNAL and no backquotes, takes it as a whole.
-    for statement in sql.reports_ddl(**NAMES, bucket="acme", prefix="prod"):
+    history = sql.history_ddl(database="shipit", table="h", **PLACE)
+    for statement in (*sql.reports_ddl(**NAMES, **PLACE), *history):
         assert type(sqlglot.parse_one(statement, read=dialect)) is understood
 
 
@@ -72,3 +81,101 @@ def test_no_name_breaks_out_of_its_quotes(name: str) -> None:
 def test_the_dots_of_a_bucket_and_a_prefix_stand_for_themselves() -> None:
     query = sql.latest(**NAMES, bucket="acme.shipit", prefix="v1.2")
     assert "'^s3://acme[.]shipit/v1[.]2/reports/v1/slot=" in query
+
+
+TEMPLATE = sql.template(
+    database="shipit",
+    table="version_reports",
+    history_table="version_history",
+    workgroup="mine",
+    scan_limit="10000000000",
+    output="s3://acme.shipit/athena/",
+    **PLACE,
+)
+
+
+def resolved(value: Any, names: dict[str, Any]) -> Any:
+    """Return a part of the template as CloudFormation would have it."""
+    if isinstance(value, list):
+        return [resolved(item, names) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"Ref"}:
+        return names.get(value["Ref"], value["Ref"])
+    if set(value) == {"Fn::Sub"}:
+        filled = re.sub(r"\$\{([A-Za-z:]+)\}", lambda m: str(names.get(m[1], m[1])), value["Fn::Sub"])
+        return filled.replace("${!", "${")
+    return {key: resolved(item, names) for key, item in value.items()}
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[str, Any]:
+    """What the template makes: properties by the name of the resource."""
+    template = yaml.safe_load(TEMPLATE)
+    names = {name: parameter["Default"] for name, parameter in template["Parameters"].items()}
+    resources = resolved(template["Resources"], {**names, "AWS::Partition": "aws"})
+    return {name: resource["Properties"] for name, resource in resources.items()}
+
+
+@pytest.mark.parametrize(
+    ("resource", "statement"),
+    [
+        ("ReportsTable", sql.reports_ddl(**NAMES, **PLACE)[1]),
+        ("HistoryTable", sql.history_ddl(database="shipit", table="version_history", **PLACE)[0]),
+    ],
+)
+def test_the_template_makes_the_tables_of_the_ddl(made: dict[str, Any], resource: str, statement: str) -> None:
+    table, wanted = made[resource]["TableInput"], sql.shape(statement)
+    stored = table["StorageDescriptor"]
+    assert table["TableType"] == "EXTERNAL_TABLE"
+    found = TableShape(
+        database=made["ReportDatabase"]["DatabaseInput"]["Name"],
+        name=table["Name"],
+        columns={column["Name"]: column["Type"] for column in stored["Columns"]},
+        partitions={column["Name"]: column["Type"] for column in table["PartitionKeys"]},
+        location=stored["Location"],
+        formats=(stored["SerdeInfo"]["SerializationLibrary"], stored["InputFormat"], stored["OutputFormat"]),
+        properties={name: value for name, value in table["Parameters"].items() if name != "EXTERNAL"},
+    )
+    assert found == wanted
+    assert list(found.columns) == list(wanted.columns)
+
+
+def test_the_template_grants_an_instance_what_the_page_grants_it(made: dict[str, Any]) -> None:
+    page = (Path(__file__).parents[1] / "docs/iam.md").read_text(encoding="utf-8")
+    policy = json.loads(re.findall(r"^```json\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)[-1])
+    [wanted] = [s for s in policy["Statement"] if s["Action"] == "s3:PutObject"]
+    [statement] = made["InstanceReports"]["PolicyDocument"]["Statement"]
+    place = {"REPORTS": PLACE["bucket"], "PREFIX": PLACE["prefix"]}
+    assert statement == {
+        **wanted,
+        "Resource": [re.sub("REPORTS|PREFIX", lambda m: place[m[0]], r) for r in wanted["Resource"]],
+    }
+
+
+def test_what_expires_is_the_same_by_the_template_and_by_the_command(made: dict[str, Any]) -> None:
+    rules = made["ReportBucket"]["LifecycleConfiguration"]["Rules"]
+    assert [(r["Id"], r["Prefix"], r["ExpirationInDays"]) for r in rules] == [
+        (rule.id, rule.prefix, rule.days) for rule in expiry_rules(PLACE["prefix"])
+    ]
+
+
+def test_the_template_is_one_that_cloudformation_would_take() -> None:
+    # Errors and warnings; what is merely for information starts with I.
+    assert [found for found in cfnlint.api.lint_all(TEMPLATE) if not found.rule.id.startswith("I")] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("workgroup", 'a"b'), ("output", 's3://a/"'), ("bucket", "A"), ("table", "-")]
+)
+def test_no_name_breaks_out_of_the_template(key: str, value: str) -> None:
+    names = {
+        "history_table": "h",
+        "workgroup": "w",
+        "scan_limit": "10000000",
+        "output": "s3://a/b/",
+        **NAMES,
+        **PLACE,
+    }
+    with pytest.raises(UsageError):
+        sql.template(**{**names, key: value})

@@ -8,6 +8,7 @@ Times are aware datetimes in UTC. Nothing here knows AWS's dictionaries; `shipit
     lint.py           What is wrong with a project's files and queues.
     plan.py           What a rollout means to do with each group, and where each stands.
     record.py         What a rollout leaves behind: who brought what where, when, and how it ended.
+    store.py          Where reports are kept: tables, a workgroup, what expires.
     verification.py   What instances report, and the verdict over them.
 """
 
@@ -29,6 +30,7 @@ from shipit.models.fleet import Fleet, Group, Instance, InstanceFacts
 from shipit.models.lint import Finding, QueueFacts, Severity
 from shipit.models.plan import Action, Allowance, HealthRule, Phase, PlannedGroup, RolloutPlan
 from shipit.models.record import FailureNote, GroupEntry, Outcome, Proof, RolloutRecord, Try, WaveEntry
+from shipit.models.store import ExpiryRule, TableShape, Workgroup
 from shipit.models.verification import Node, NodeState, QueryCost, Report, Verification
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "DeploymentStatus",
     "EventStatus",
     "Examination",
+    "ExpiryRule",
     "FailureNote",
     "Finding",
     "Fleet",
@@ -69,9 +72,11 @@ __all__ = [
     "Severity",
     "StoredJson",
     "StoredObject",
+    "TableShape",
     "Target",
     "TargetStatus",
     "Try",
     "Verification",
     "WaveEntry",
+    "Workgroup",
 ]
