@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 
 from shipit.command import command
+from shipit.report_tasks import REPORTS, SETUP, VERSIONS
 
 if TYPE_CHECKING:
     from shipit.wiring import Tool
@@ -275,25 +276,6 @@ def report(tool: Tool, rollout: str = "", output: str = "") -> None:
     ask.report(tool, rollout, output)
 
 
-@command(
-    dry_run="print the statements and change nothing; asks AWS nothing",
-    template="print a CloudFormation template that makes the same",
-)
-def setup_reports(tool: Tool, dry_run: bool = False, template: bool = False) -> None:
-    """Make what version reports need: tables, a workgroup with a limit, what expires; again, and nothing is done."""
-    from shipit.flows import reports
-
-    reports.setup(tool, dry_run=dry_run, template=template)
-
-
-@command()
-def reports_check(tool: Tool) -> None:
-    """Find out whether a fresh report of a real instance comes out of Athena, how old it is, what that cost."""
-    from shipit.flows import reports
-
-    reports.check(tool)
-
-
 @command()
 def lock_status(tool: Tool) -> None:
     """Show who has the lock of the environment."""
@@ -377,12 +359,8 @@ _LOCK.add_task(lock_status, name="status")
 _LOCK.add_task(lock_acquire, name="acquire")
 _LOCK.add_task(lock_release, name="release")
 namespace.add_collection(_LOCK)
-_SETUP = Collection("setup")
-_SETUP.add_task(setup_reports, name="reports")
-namespace.add_collection(_SETUP)
-_REPORTS = Collection("reports")
-_REPORTS.add_task(reports_check, name="check")
-namespace.add_collection(_REPORTS)
+for collection in (SETUP, REPORTS, VERSIONS):
+    namespace.add_collection(collection)
 _SANDBOX = Collection("sandbox")
 _SANDBOX.add_task(sandbox_start, name="start")
 _SANDBOX.add_task(sandbox_stop, name="stop")

@@ -36,6 +36,7 @@ VERBS: dict[str, set[str]] = {
     "rehearse": set(),
     "setup": set(),
     "fresh": set(),
+    "versions": set(),
 }
 #: yaml is not among them: Invoke imports it by itself.
 HEAVY = ("boto3", "botocore", "rich", "fabric", "pydantic", "isal", "moto", "duckdb", "sqlglot")

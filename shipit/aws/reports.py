@@ -46,7 +46,7 @@ class ReportReader:
         true ones. Raises AwsError.
         """
         since, until = now - timedelta(seconds=look_back), now + timedelta(seconds=CLOCK_SKEW)
-        answer = self._athena.run(self._sql, (_slot(since), _slot(until), _stamp(since), _stamp(until)))
+        answer = self._athena.run(self._sql, (_slot(since), _slot(until), stamp(since), stamp(until)))
         for stray in {row["stray"] or "" for row in answer.rows if not row["instance_id"]} - self._strays:
             self._strays.add(stray)
             self._on_stray(stray)
@@ -57,7 +57,8 @@ def _slot(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d-%H")
 
 
-def _stamp(at: datetime) -> str:
+def stamp(at: datetime) -> str:
+    """Return a time as reports write it."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -74,11 +75,11 @@ def _report(row: Row) -> Report:
         digest=text("digest"),
         deployment_id=text("deployment_id"),
         reason=text("reason"),
-        reported_at=_moment(text("reported_at")),
+        reported_at=moment(text("reported_at")),
     )
 
 
-def _moment(stamp: str) -> datetime:
+def moment(stamp: str) -> datetime:
     """Return the time of a report; a malformed one counts as ages ago, for one instance must not blind the rest."""
     try:
         return datetime.fromisoformat(stamp) if _REPORTED_AT.fullmatch(stamp) else _LONG_AGO

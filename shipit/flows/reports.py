@@ -91,7 +91,7 @@ def _found(tool: Tool, wanted: Wanted) -> Found:
 
 def _row(step: Step) -> dict[str, str]:
     done = {Doing.MAKE: "made", Doing.CHANGE: "changed", Doing.THERE: "there already", Doing.LEFT: "left as it is"}
-    return {"part": step.part, "": done[step.doing], "note": step.note}
+    return {"part": step.part, "state": done[step.doing], "note": step.note}
 
 
 def _show(tool: Tool, wanted: Wanted) -> None:

@@ -10,6 +10,7 @@ Times are aware datetimes in UTC. Nothing here knows AWS's dictionaries; `shipit
     record.py         What a rollout leaves behind: who brought what where, when, and how it ended.
     store.py          Where reports are kept: tables, a workgroup, what expires.
     verification.py   What instances report, and the verdict over them.
+    versions.py       Which build ran where, over time.
 """
 
 from shipit.models.build import Build, Commit, PublishedBuild, Revision, StoredJson, StoredObject
@@ -32,11 +33,13 @@ from shipit.models.plan import Action, Allowance, HealthRule, Phase, PlannedGrou
 from shipit.models.record import FailureNote, GroupEntry, Outcome, Proof, RolloutRecord, Try, WaveEntry
 from shipit.models.store import ExpiryRule, TableShape, Workgroup
 from shipit.models.verification import Node, NodeState, QueryCost, Report, Verification
+from shipit.models.versions import BuildRun
 
 __all__ = [
     "Action",
     "Allowance",
     "Build",
+    "BuildRun",
     "Cause",
     "Cluster",
     "Commit",

@@ -23,7 +23,7 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"[A-Za-z0-9._=-]+(/[A-Za-z0-9._=-]+)*")
 _WORKGROUP = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _OUTPUT = re.compile(r"s3://[A-Za-z0-9._=/-]+")
-_COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
+_COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
 #: The layouts of keys and columns; a new one gets a new number beside the old.
 _REPORTS, _HISTORY = "reports/v1", "history/v1"
 #: What our own DDL is made of; it is not meant for anybody else's.
@@ -115,6 +115,16 @@ def latest(*, database: str, table: str, bucket: str, prefix: str) -> str:
     """
     names = {"database": _identifier("database", database), "table": _identifier("table", table)}
     return _read("latest.sql").substitute(names, pattern=_pattern(reports_location(bucket, prefix)))
+
+
+def history(*, database: str, table: str, bucket: str, prefix: str) -> str:
+    """Return the query for which build ran where, by those who can be proved to have said so.
+
+    Its parameters are the first and the last day (`2026-11-22`), and the times from (inclusive) and to (exclusive) as
+    reports write them. Raises UsageError for a name that Athena or S3 would not take.
+    """
+    names = {"database": _identifier("database", database), "table": _identifier("table", table, "history-table")}
+    return _read("history.sql").substitute(names, pattern=_pattern(history_location(bucket, prefix)))
 
 
 def reports_location(bucket: str, prefix: str) -> str:

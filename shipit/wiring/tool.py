@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shipit.aws.codedeploy import CodeDeploy
     from shipit.aws.ec2 import Ec2
     from shipit.aws.fleet import FleetReader
+    from shipit.aws.history import HistoryReader
     from shipit.aws.reports import ReportReader
     from shipit.aws.s3 import Bucket
     from shipit.aws.session import AwsSession
@@ -256,6 +257,13 @@ class Tool:
         return ReportReader(
             self.athena, **self.place, table=self.settings.reports.table, on_stray=self._tell_of_a_stray
         )
+
+    @cached_property
+    def past(self) -> HistoryReader:
+        """Return the reader of what instances were started with."""
+        from shipit.aws.history import HistoryReader
+
+        return HistoryReader(self.athena, **self.place, table=self.settings.reports.history_table)
 
     def _tell_of_a_stray(self, path: str) -> None:
         text = (
