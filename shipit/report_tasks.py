@@ -33,6 +33,17 @@ def reports_check(tool: Tool) -> None:
     reports.check(tool)
 
 
+@command(
+    instances="how many; default: those in service",
+    heartbeat="time between two reports of an instance: 5m; default: reports.heartbeat",
+)
+def reports_cost(tool: Tool, instances: str = "", heartbeat: str = "") -> None:
+    """Show what the reports of a fleet cost, each written alone and in batches."""
+    from shipit.flows import reports
+
+    reports.cost(tool, instances=instances, heartbeat=heartbeat)
+
+
 @command(group="groups by wildcard: their name, queue or Auto Scaling group", since=_SINCE)
 def versions_history(tool: Tool, group: str = "", since: str = "30d") -> None:
     """Show which build ran in each group, from when to when."""
@@ -53,6 +64,7 @@ SETUP = Collection("setup")
 SETUP.add_task(setup_reports, name="reports")
 REPORTS = Collection("reports")
 REPORTS.add_task(reports_check, name="check")
+REPORTS.add_task(reports_cost, name="cost")
 VERSIONS = Collection("versions")
 VERSIONS.add_task(versions_history, name="history")
 VERSIONS.add_task(when)

@@ -37,6 +37,7 @@ VERBS: dict[str, set[str]] = {
     "setup": set(),
     "fresh": set(),
     "versions": set(),
+    "cost": set(),
 }
 #: yaml is not among them: Invoke imports it by itself.
 HEAVY = ("boto3", "botocore", "rich", "fabric", "pydantic", "isal", "moto", "duckdb", "sqlglot")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from shipit import sql
+from shipit.cost import MANY, Way, estimate
 from shipit.display.text import dollars, size
 from shipit.errors import UsageError
+from shipit.flows.prepare import seconds
 from shipit.fresh import newest
 from shipit.models import QueryCost, Workgroup
 from shipit.setup import Doing, Found, Step, Wanted, carry_out, decide, expiry_rules
 from shipit.wiring import Tool
-from shipit.wording import duration
+from shipit.wording import duration, plural
 
 
 def setup(tool: Tool, *, dry_run: bool, template: bool) -> None:
@@ -49,9 +51,42 @@ def check(tool: Tool) -> None:
     )
 
 
+def cost(tool: Tool, *, instances: str, heartbeat: str) -> None:
+    """Show what reports cost, by the fleet's size and the settings where no flag says other."""
+    if instances and not instances.isdecimal():
+        raise UsageError(f"--instances {instances!r} is no number of instances", hint="write a whole number: 300")
+    reports = tool.settings.reports
+    count = int(instances) if instances else sum(group.in_service for group in tool.fleet.read().groups)
+    every = seconds("--heartbeat", heartbeat) or reports.heartbeat
+    costs = estimate(count, heartbeat=every, look_back=reports.look_back)
+    tool.display.value(
+        "cost",
+        {
+            "reports": f"{costs.reports:,.0f} a month: {plural(count, 'instance')}, one every {duration(every)}",
+            "prices": [
+                _price("each written alone", costs.alone),
+                _price("in batches, by Firehose", costs.batched),
+            ],
+        },
+    )
+    if count > MANY:
+        tool.display.text(
+            f"above {MANY:,} instances batches are the cheaper way by far; docs/reports.md says at what price"
+        )
+
+
 def spent(cost: QueryCost) -> str:
     """Say what a query read, cost and took."""
     return f"{size(cost.scanned)}, {dollars(cost.dollars)}, {duration(cost.seconds)}"
+
+
+def _price(name: str, way: Way) -> dict[str, str]:
+    return {
+        "reports": name,
+        "a month": dollars(way.writing),
+        "a query": dollars(way.query),
+        "reads at most": f"{plural(way.objects, 'object')}, {size(round(way.size))}",
+    }
 
 
 def _tables(tool: Tool) -> dict[str, str]:
