@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,49 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 from shipit import sql
 from shipit.errors import UsageError
-from shipit.models import TableShape
+from shipit.models import Report, TableShape
 from shipit.setup import expiry_rules
 
 NAMES = {"database": "shipit", "table": "version_reports"}
 PLACE = {"bucket": "acme.shipit", "prefix": "teams/prod"}
 
 
+QUERIES = {"latest": sql.latest(**NAMES, **PLACE), "history": sql.history(**NAMES, **PLACE)}
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
 @pytest.mark.parametrize("dialect", ["athena", "trino"])
-def test_the_query_parses_and_takes_four_parameters(dialect: str) -> None:
-    query = sqlglot.parse_one(sql.latest(**NAMES, **PLACE), read=dialect)
-    assert isinstance(query, exp.Select)
-    assert len(list(query.find_all(exp.Placeholder))) == 4
+def test_a_query_parses_takes_four_parameters_and_no_more_columns_than_the_table_has(
+    query: str, dialect: str
+) -> None:
+    parsed = sqlglot.parse_one(query, read=dialect)
+    assert isinstance(parsed, exp.Select)
+    # Each is in the WHERE of the one SELECT that reads the table: Athena takes them nowhere else.
+    [reading] = [s for s in parsed.find_all(exp.Select) if any(t.db for t in [s.find(exp.Table)] if t)]
+    assert len(list(reading.args["where"].find_all(exp.Placeholder))) == 4
+    assert len(list(parsed.find_all(exp.Placeholder))) == 4
+    table = sql.shape(sql.reports_ddl(**NAMES, **PLACE)[1])
+    read = {column.name for column in reading.find_all(exp.Column)} - {"$path"}
+    assert read <= {*table.columns, "slot", "day"}
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+@pytest.mark.parametrize("dialect", ["athena", "trino"])
+def test_a_broken_query_does_not_parse(query: str, dialect: str) -> None:
+    # sqlglot takes more than Athena does: `make sql` asks a stricter grammar.
+    for broken in (query.replace("\n)", "\n", 1), query.replace("BETWEEN", "BETWIXT", 1), query[: len(query) // 2]):
+        with pytest.raises(SqlglotError):
+            sqlglot.parse_one(broken, read=dialect)
+
+
+def test_no_column_that_no_one_reads_is_fetched() -> None:
+    """Memory of the sandbox's Athena and bytes of the answer go by the columns of the query."""
+    parsed = sqlglot.parse_one(QUERIES["latest"], read="athena")
+    assert set(parsed.named_selects) - {"stray"} == {field.name for field in fields(Report)}
 
 
 @pytest.mark.parametrize(("dialect", "understood"), [("athena", exp.Create), ("trino", exp.Command)])
