@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format sql clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,5 +30,10 @@ format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# By a second grammar than the tests', and one that knows Hive's DDL; needs Node and npm.
+sql: $(VENV)/.installed
+	cd tools/sql && npm ci --ignore-scripts && npm run bundle
+	$(BIN)/python tools/sql/statements.py | node tools/sql/check.js
+
 clean:
-	rm -rf $(VENV) .shipit
+	rm -rf $(VENV) .shipit tools/sql/node_modules tools/sql/bundle

@@ -138,7 +138,7 @@ def ask(port: int, instances: int, folder: str) -> None:
     )
     for statement in sql.reports_ddl(database="shipit", table="version_reports", bucket=BUCKET, prefix=PREFIX):
         athena.run(statement)
-    reader = ReportReader(athena, database="shipit", table="version_reports")
+    reader = ReportReader(athena, database="shipit", table="version_reports", bucket=BUCKET, prefix=PREFIX)
     expected = Expectation(env="prod", build=BUILD, published={BUILD: DIGEST}, heartbeat=300, grace=600)
     members: dict[int, list[Instance]] = {}
     for number in range(instances):

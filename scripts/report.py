@@ -18,6 +18,8 @@ import urllib.parse
 
 IMDS = "http://169.254.169.254/"
 ATTEMPTS = 3
+#: What stands before an instance's id in `${aws:userid}`: the id of its role, here of the sandbox's.
+ROLE_ID = "AROASANDBOXSANDBOX00"
 
 
 class Failed(Exception):
@@ -194,7 +196,7 @@ def main(home: str, pid: str, reason: str) -> None:
     now = time.time()
     row = report(home, pid, reason, facts, metadata, now)
     slot = time.strftime("%Y-%m-%d-%H", time.gmtime(now))
-    key = f"{prefix}/slot={slot}/{row['instance_id']}-{int(now * 1000)}.json"
+    key = f"{prefix}/slot={slot}/{ROLE_ID}:{row['instance_id']}-{int(now * 1000)}.json"
     body = json.dumps(row, separators=(",", ":")).encode() + b"\n"
     put(bucket, key, body, facts["AWS_REGION"], metadata.credentials())
 

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from shipit.errors import UsageError
 from shipit.models import Allowance
+from shipit.sizes import parse_size
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -37,6 +38,7 @@ def parse_duration(text: object) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
 
 
+Size = Annotated[int, BeforeValidator(lambda v: v if type(v) is int else parse_size(v))]
 Duration = Annotated[float, BeforeValidator(lambda v: v if isinstance(v, float) else parse_duration(v))]
 
 
@@ -92,13 +94,18 @@ class BuildSettings(_Table):
 
 
 class ReportSettings(_Table):
-    """Say where instances report to and how Athena is asked."""
+    """Say where instances report to and how Athena is asked.
+
+    `scan_limit` is the most bytes that one query may read; Athena takes no less than 10 MB.
+    """
 
     bucket: str = ""
     prefix: str = ""
     database: str = "shipit"
     table: str = "version_reports"
-    workgroup: str = "primary"
+    history_table: str = "version_history"
+    workgroup: str = "shipit"
+    scan_limit: Annotated[Size, Field(ge=10**7)] = 10 * 10**9
     output: str = ""
     heartbeat: Duration = 300.0
     look_back: Duration = 3600.0

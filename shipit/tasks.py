@@ -8,6 +8,7 @@ from invoke.collection import Collection
 
 from shipit.command import command
 from shipit.dashboard_tasks import DASHBOARDS
+from shipit.report_tasks import REPORTS, SETUP, VERSIONS
 
 if TYPE_CHECKING:
     from shipit.wiring import Tool
@@ -378,7 +379,8 @@ _LOCK.add_task(lock_status, name="status")
 _LOCK.add_task(lock_acquire, name="acquire")
 _LOCK.add_task(lock_release, name="release")
 namespace.add_collection(_LOCK)
-namespace.add_collection(DASHBOARDS)
+for collection in (DASHBOARDS, SETUP, REPORTS, VERSIONS):
+    namespace.add_collection(collection)
 _SANDBOX = Collection("sandbox")
 _SANDBOX.add_task(sandbox_start, name="start")
 _SANDBOX.add_task(sandbox_stop, name="stop")

@@ -35,6 +35,10 @@ VERBS: dict[str, set[str]] = {
     "dashboards": set(),
     "notify": set(),
     "rehearse": set(),
+    "setup": set(),
+    "fresh": set(),
+    "versions": set(),
+    "cost": set(),
 }
 #: yaml is not among them: Invoke imports it by itself.
 HEAVY = ("boto3", "botocore", "rich", "fabric", "pydantic", "isal", "moto", "duckdb", "sqlglot")

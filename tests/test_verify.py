@@ -59,7 +59,6 @@ def report(id: str = "i-1", *, age: float = 60.0, **changes: Any) -> Report:
         queue="email",
         build="v2",
         running_build="v2",
-        git_sha="abc",
         digest="d2",
         deployment_id="d-1",
         reason="heartbeat",

@@ -45,7 +45,7 @@ class Answer:
 
 
 class Athena:
-    """Run statements in one database and workgroup.
+    """Run statements in one workgroup and database, an empty one where they name it themselves.
 
     `output` is the s3:// URL that results go to, empty where the workgroup names it (one with managed results
     refuses it). `timeout` is the seconds that a statement may take, its retry included.
@@ -90,9 +90,10 @@ class Athena:
     def _request(self, sql: str, parameters: Sequence[Value]) -> dict[str, Any]:
         request: dict[str, Any] = {
             "QueryString": sql,
-            "QueryExecutionContext": {"Database": self._database},
             "WorkGroup": self._workgroup,
         }
+        if self._database:
+            request["QueryExecutionContext"] = {"Database": self._database}
         # Athena refuses an empty list and an empty location.
         if parameters:
             request["ExecutionParameters"] = [literal(value) for value in parameters]
@@ -217,12 +218,14 @@ def _failed(execution: Mapping[str, Any], retryable: bool) -> AwsError:
     message = f"Athena query {execution['QueryExecutionId']} {status['State'].lower()}: {reason}"
     if retryable:
         return AwsUnavailable(message, hint="Athena calls this passing: try again in a minute")
-    if reason.startswith("HIVE_") and (found := _OBJECT.search(reason)):
-        return AwsError(
-            message,
-            hint=f"one object that is not as the table says fails every query: look at {found[0]}, and move it away",
-        )
-    return AwsError(message, hint="the query and its reason are also in the history of the Athena console")
+    hint = "the query and its reason are also in the history of the Athena console"
+    if "TABLE_NOT_FOUND" in reason or "SCHEMA_NOT_FOUND" in reason:
+        hint = "inv setup.reports makes what is missing"
+    elif reason.startswith("HIVE_") and (found := _OBJECT.search(reason)):
+        hint = f"one object that is not as the table says fails every query: look at {found[0]}, and move it away"
+    elif status["State"] == "CANCELLED":
+        hint = f"somebody stopped it, or the limit of its workgroup did (`scan-limit` in [reports]); {hint}"
+    return AwsError(message, hint=hint)
 
 
 def _cost(execution: Mapping[str, Any], seconds: float) -> QueryCost:

@@ -95,6 +95,10 @@ def _refused(error: ClientError) -> AwsError:
     if code == "NoSuchBucket":
         bucket = details.get("BucketName", "")
         return AwsError(f"{operation}: the bucket {bucket} does not exist", hint="check `bucket` in shipit.toml")
+    if operation == "StartQueryExecution" and said.startswith("WorkGroup"):
+        return AwsError(
+            f"Athena: {said}", hint="inv setup.reports makes the workgroup that `reports.workgroup` names"
+        )
     if code == "ApplicationDoesNotExistException":
         return AwsError(f"CodeDeploy: {said}", hint=f"check `application` in shipit.toml; {_REGION}")
     return AwsError(f"{operation}: {code}: {said}")

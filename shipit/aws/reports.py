@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from shipit import sql
@@ -18,10 +19,25 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 class ReportReader:
     """Ask the table of reports."""
 
-    def __init__(self, athena: Athena, *, database: str, table: str) -> None:
-        """Read `database`.`table`; raises UsageError for names that Athena would not take."""
+    def __init__(
+        self,
+        athena: Athena,
+        *,
+        database: str,
+        table: str,
+        bucket: str,
+        prefix: str,
+        on_stray: Callable[[str], None] = lambda path: None,
+    ) -> None:
+        """Read `database`.`table` over the reports in `bucket` below `prefix`.
+
+        `on_stray` is called with the s3:// URL of a report that counts for nobody, since its key does not prove who
+        wrote it: once for each. Raises UsageError for names that Athena or S3 would not take.
+        """
         self._athena = athena
-        self._sql = sql.latest(database=database, table=table)
+        self._sql = sql.latest(database=database, table=table, bucket=bucket, prefix=prefix)
+        self._on_stray = on_stray
+        self._strays: set[str] = set()
 
     def latest_reports(self, now: datetime, look_back: float) -> tuple[tuple[Report, ...], QueryCost]:
         """Return the newest report of each instance in the last `look_back` seconds, and what that cost.
@@ -30,15 +46,19 @@ class ReportReader:
         true ones. Raises AwsError.
         """
         since, until = now - timedelta(seconds=look_back), now + timedelta(seconds=CLOCK_SKEW)
-        answer = self._athena.run(self._sql, (_slot(since), _slot(until), _stamp(since), _stamp(until)))
-        return tuple(_report(row) for row in answer.rows), answer.cost
+        answer = self._athena.run(self._sql, (_slot(since), _slot(until), stamp(since), stamp(until)))
+        for stray in {row["stray"] or "" for row in answer.rows if not row["instance_id"]} - self._strays:
+            self._strays.add(stray)
+            self._on_stray(stray)
+        return tuple(_report(row) for row in answer.rows if row["instance_id"]), answer.cost
 
 
 def _slot(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d-%H")
 
 
-def _stamp(at: datetime) -> str:
+def stamp(at: datetime) -> str:
+    """Return a time as reports write it."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -52,15 +72,14 @@ def _report(row: Row) -> Report:
         queue=text("queue"),
         build=text("build"),
         running_build=text("running_build"),
-        git_sha=text("git_sha"),
         digest=text("digest"),
         deployment_id=text("deployment_id"),
         reason=text("reason"),
-        reported_at=_moment(text("reported_at")),
+        reported_at=moment(text("reported_at")),
     )
 
 
-def _moment(stamp: str) -> datetime:
+def moment(stamp: str) -> datetime:
     """Return the time of a report; a malformed one counts as ages ago, for one instance must not blind the rest."""
     try:
         return datetime.fromisoformat(stamp) if _REPORTED_AT.fullmatch(stamp) else _LONG_AGO

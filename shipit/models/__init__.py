@@ -8,7 +8,9 @@ Times are aware datetimes in UTC. Nothing here knows AWS's dictionaries; `shipit
     lint.py           What is wrong with a project's files and queues.
     plan.py           What a rollout means to do with each group, and where each stands.
     record.py         What a rollout leaves behind: who brought what where, when, and how it ended.
+    store.py          Where reports are kept: tables, a workgroup, what expires.
     verification.py   What instances report, and the verdict over them.
+    versions.py       Which build ran where, over time.
 """
 
 from shipit.models.build import Build, Commit, PublishedBuild, Revision, StoredJson, StoredObject
@@ -29,6 +31,7 @@ from shipit.models.fleet import Fleet, Group, Instance, InstanceFacts
 from shipit.models.lint import Finding, QueueFacts, Severity
 from shipit.models.plan import Action, Allowance, HealthRule, Phase, PlannedGroup, RolloutPlan
 from shipit.models.record import FailureNote, GroupEntry, Outcome, Proof, RolloutRecord, Try, WaveEntry
+from shipit.models.store import ExpiryRule, TableShape, Workgroup
 from shipit.models.verification import (
     GroupView,
     Metric,
@@ -40,11 +43,13 @@ from shipit.models.verification import (
     Verification,
     Wanted,
 )
+from shipit.models.versions import BuildRun
 
 __all__ = [
     "Action",
     "Allowance",
     "Build",
+    "BuildRun",
     "Cause",
     "Cluster",
     "Commit",
@@ -52,6 +57,7 @@ __all__ = [
     "DeploymentStatus",
     "EventStatus",
     "Examination",
+    "ExpiryRule",
     "FailureNote",
     "Finding",
     "Fleet",
@@ -82,10 +88,12 @@ __all__ = [
     "Spending",
     "StoredJson",
     "StoredObject",
+    "TableShape",
     "Target",
     "TargetStatus",
     "Try",
     "Verification",
     "Wanted",
     "WaveEntry",
+    "Workgroup",
 ]

@@ -21,7 +21,6 @@ class Report:
     queue: str
     build: str
     running_build: str
-    git_sha: str
     digest: str
     deployment_id: str
     reason: str

@@ -28,6 +28,9 @@ class SandboxConfig:
     database: str
     table: str
     queue_tag: str
+    history_table: str = "version_history"
+    workgroup: str = "primary"
+    scan_limit: int | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     region: str = REGION
     queues: tuple[str, ...] = ()
@@ -87,6 +90,9 @@ def from_settings(settings: Settings) -> SandboxConfig:
         report_prefix=settings.reports.prefix or settings.env,
         database=settings.reports.database,
         table=settings.reports.table,
+        history_table=settings.reports.history_table,
+        workgroup=settings.reports.workgroup,
+        scan_limit=settings.reports.scan_limit,
         queue_tag=settings.queue_tag,
         tags=dict(settings.tags),
         region=settings.region or REGION,

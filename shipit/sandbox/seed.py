@@ -1,4 +1,4 @@
-"""Fill a new sandbox: buckets, Auto Scaling groups with their instances, CodeDeploy's groups, Athena's table."""
+"""Fill a new sandbox: buckets, Auto Scaling groups with their instances, CodeDeploy's groups, Athena's tables."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ _WEIGHTS = (1, 2, 3, 4, 8, 4, 6, 2, 7, 3)
 
 class Queries(Protocol):
     """What seeding needs of Athena."""
+
+    def create_work_group(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Make a workgroup."""
 
     def start_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
         """Start a statement."""
@@ -77,11 +80,16 @@ def seed_codedeploy(codedeploy: Operations, config: SandboxConfig) -> None:
 
 
 def seed_athena(athena: Queries, config: SandboxConfig) -> None:
-    """Create the database and the table of reports by the same statements as on AWS."""
-    statements = sql.reports_ddl(
-        database=config.database, table=config.table, bucket=config.report_bucket, prefix=config.report_prefix
-    )
-    for statement in statements:
+    """Create the workgroup, the database and the tables, by the same statements as on AWS."""
+    if config.workgroup != "primary":
+        output = {"OutputLocation": f"s3://{config.report_bucket}/athena/"}
+        configuration = {"ResultConfiguration": output, "BytesScannedCutoffPerQuery": config.scan_limit}
+        athena.create_work_group({"Name": config.workgroup, "Configuration": configuration})
+    place = {"database": config.database, "bucket": config.report_bucket, "prefix": config.report_prefix}
+    for statement in (
+        *sql.reports_ddl(**place, table=config.table),
+        *sql.history_ddl(**place, table=config.history_table),
+    ):
         query = {
             "QueryString": statement,
             "ResultConfiguration": {"OutputLocation": f"s3://{config.report_bucket}/athena/"},

@@ -18,7 +18,7 @@ from shipit.models import PublishedBuild
 from shipit.sandbox import lifecycle
 from shipit.sandbox.faults import ask
 from shipit.sandbox.rehearsal import Journals, Queues
-from shipit.settings import NotifySettings, RolloutSettings, SandboxSettings, Settings, load
+from shipit.settings import NotifySettings, ReportSettings, RolloutSettings, SandboxSettings, Settings, load
 from shipit.wiring.tool import Tool
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def _settings(
             "endpoint_url": "",
             "protected": False,
             "reports": asked.reports.model_copy(
-                update={"bucket": "", "prefix": "", "output": "", "workgroup": "primary"}
+                update={"bucket": "", "prefix": "", "output": "", "workgroup": ReportSettings().workgroup}
             ),
             "rollout": RolloutSettings(poll=min(_POLL, asked.rollout.poll)),
             "notify": NotifySettings(),

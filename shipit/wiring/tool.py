@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from shipit.clock import SystemClock
-from shipit.events import Listener, Throttled
+from shipit.events import Listener, Notice, Throttled
 from shipit.models import Build, HealthRule, PublishedBuild, RolloutPlan, Verification, Wanted
 from shipit.wiring.sandbox import SandboxTool
 
@@ -16,14 +16,18 @@ if TYPE_CHECKING:
 
     from invoke.context import Context
 
+    from shipit.aws.athena import Athena
     from shipit.aws.autoscaling import AutoScaling
     from shipit.aws.cloudwatch import CloudWatch
     from shipit.aws.codedeploy import CodeDeploy
     from shipit.aws.ec2 import Ec2
     from shipit.aws.fleet import FleetReader
+    from shipit.aws.history import HistoryReader
     from shipit.aws.reports import ReportReader
     from shipit.aws.s3 import Bucket
     from shipit.aws.session import AwsSession
+    from shipit.aws.setup.athena import AthenaSetup
+    from shipit.aws.setup.s3 import BucketRules
     from shipit.aws.sqs import Queues
     from shipit.build import Git
     from shipit.display import Display
@@ -207,23 +211,78 @@ class Tool:
             listen=listen,
         )
 
+    @property
+    def place(self) -> dict[str, str]:
+        """Return where reports lie and by which database they are read, as the statements of `shipit.sql` take it."""
+        return {
+            "database": self.settings.reports.database,
+            "bucket": self.settings.reports.bucket or self.settings.bucket,
+            "prefix": self.settings.reports.prefix or self.settings.env,
+        }
+
+    @property
+    def athena_output(self) -> str:
+        """Return the s3:// URL that Athena's results go to."""
+        return self.settings.reports.output or f"s3://{self.place['bucket']}/athena/"
+
     @cached_property
-    def reports(self) -> ReportReader:
-        """Return the reader of what the instances report."""
+    def athena(self) -> Athena:
+        """Return the gateway to Athena."""
+        return self._athena(self.settings.reports.database)
+
+    @property
+    def ddl(self) -> Athena:
+        """Return an Athena for statements that name their database: it may not exist yet."""
+        return self._athena("")
+
+    def _athena(self, database: str) -> Athena:
         from shipit.aws.athena import Athena
-        from shipit.aws.reports import ReportReader
 
         reports = self.settings.reports
-        bucket = reports.bucket or self.settings.bucket
-        athena = Athena(
+        return Athena(
             self.session.client("athena"),
-            database=reports.database,
+            database=database,
             workgroup=reports.workgroup,
-            output=reports.output or f"s3://{bucket}/athena/",
+            output=self.athena_output,
             timeout=reports.query_timeout,
             fetch=self.bucket.get_bytes,
         )
-        return ReportReader(athena, database=reports.database, table=reports.table)
+
+    @cached_property
+    def athena_setup(self) -> AthenaSetup:
+        """Return the gateway to what Athena's tables are described in."""
+        from shipit.aws.setup.athena import AthenaSetup
+
+        return AthenaSetup(self.session.client("athena"))
+
+    @cached_property
+    def report_rules(self) -> BucketRules:
+        """Return the gateway to what expires in the bucket of reports."""
+        from shipit.aws.setup.s3 import BucketRules
+
+        return BucketRules(self.session.client("s3"), self.place["bucket"])
+
+    @cached_property
+    def reports(self) -> ReportReader:
+        """Return the reader of what the instances report."""
+        from shipit.aws.reports import ReportReader
+
+        return ReportReader(
+            self.athena, **self.place, table=self.settings.reports.table, on_stray=self._tell_of_a_stray
+        )
+
+    @cached_property
+    def past(self) -> HistoryReader:
+        """Return the reader of what instances were started with."""
+        from shipit.aws.history import HistoryReader
+
+        return HistoryReader(self.athena, **self.place, table=self.settings.reports.history_table)
+
+    def _tell_of_a_stray(self, path: str) -> None:
+        text = (
+            f"reports that count for nobody, since their keys do not say who wrote them: {path} is one (docs/iam.md)"
+        )
+        self.display(Notice(text=text, warning=True))
 
     def slots(self, config: str, hosts: int) -> int:
         """Return on how many of so many hosts a deployment configuration works at a time."""

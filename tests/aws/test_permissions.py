@@ -30,6 +30,8 @@ S3 = {
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "ListObjectsV2": "s3:ListBucket",
     "DeleteObject": "s3:DeleteObject",
+    "GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+    "PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
 }
 #: What no gateway calls, and AWS checks on a call that one makes.
 CHECKED_BY_AWS = {
@@ -38,6 +40,15 @@ CHECKED_BY_AWS = {
         "codedeploy:RegisterApplicationRevision",
     },
     "StartQueryExecution": {"glue:GetTable", "glue:GetDatabase", "glue:GetPartitions", "s3:GetBucketLocation"},
+}
+#: The same for setup, whose queries are DDL and leave their results in S3.
+CHECKED_AT_SETUP = {
+    "ListDatabases": {"glue:GetDatabases"},
+    "ListTableMetadata": {"glue:GetTables"},
+    "StartQueryExecution": {
+        *("glue:GetDatabase", "glue:GetTable", "glue:CreateDatabase", "glue:CreateTable"),
+        *("s3:GetBucketLocation", "s3:ListBucket", "s3:GetObject", "s3:PutObject"),
+    },
 }
 
 
@@ -79,18 +90,18 @@ def operations(service: str) -> dict[str, str]:
 
 
 @cache
-def calls() -> frozenset[tuple[str, str]]:
+def calls(folder: Path = GATEWAYS) -> frozenset[tuple[str, str]]:
     """Return all that the gateways call: service, operation. A gateway's module is named for its service."""
     return frozenset(
         (module.stem, operations(module.stem)[method])
-        for module in GATEWAYS.glob("*.py")
+        for module in folder.glob("*.py")
         for method in set(used(module.read_text(encoding="utf-8")))
     )
 
 
-def needed() -> set[str]:
-    actions = {S3[name] if service == "s3" else f"{service}:{name}" for service, name in calls()}
-    return actions.union(*(CHECKED_BY_AWS.get(name, set()) for _, name in calls()))
+def needed(called: frozenset[tuple[str, str]], checked: dict[str, set[str]]) -> set[str]:
+    actions = {S3[name] if service == "s3" else f"{service}:{name}" for service, name in called}
+    return actions.union(*(checked.get(name, set()) for _, name in called))
 
 
 def policies() -> dict[str, dict[str, Any]]:
@@ -108,11 +119,16 @@ def granted(policy: dict[str, Any]) -> set[str]:
 
 
 def test_the_deployer_may_do_what_the_gateways_call_and_no_more() -> None:
-    assert granted(policies()["Deployer and CI"]) == needed()
+    assert granted(policies()["Deployer and CI"]) == needed(calls(), CHECKED_BY_AWS)
+
+
+def test_setup_may_do_what_its_gateways_call_and_no_more() -> None:
+    statements = frozenset(call for call in calls() if call[0] == "athena")
+    assert granted(policies()["Setup"]) == needed(calls(GATEWAYS / "setup") | statements, CHECKED_AT_SETUP)
 
 
 def test_every_policy_is_one_that_iam_would_take() -> None:
-    assert set(policies()) == {"Deployer and CI", "Instance"}
+    assert set(policies()) == {"Deployer and CI", "Setup", "Instance"}
     for policy in policies().values():
         assert policy["Version"] == "2012-10-17"
         for statement in policy["Statement"]:

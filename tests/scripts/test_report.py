@@ -88,7 +88,7 @@ def test_the_key_has_the_hour_the_instance_and_the_millisecond(host: Host) -> No
     moment = datetime.fromisoformat(row["reported_at"])
     milliseconds = round(moment.timestamp() * 1000)
     slot = f"{moment:%Y-%m-%d-%H}"
-    assert path == f"/bucket/sandbox/reports/v1/slot={slot}/{FACTS.id}-{milliseconds}.json"
+    assert path == f"/bucket/sandbox/reports/v1/slot={slot}/AROASANDBOXSANDBOX00:{FACTS.id}-{milliseconds}.json"
 
 
 def test_a_process_of_another_folder_runs_no_known_build(host: Host) -> None:

@@ -35,7 +35,6 @@ def said(id: str, asg: str) -> Report:
         queue="",
         build="v2",
         running_build="v2",
-        git_sha="",
         digest="d2",
         deployment_id="",
         reason="heartbeat",

@@ -3,6 +3,7 @@
     service.py     the operations of the API, as wire.JsonService calls them
     executions.py  what has been asked: states, ends, results in pages
     engine.py      one statement: parameters, tables, rows
+    workgroups.py  where results go, how much a query may read
     catalog.py     databases and tables, from Hive's DDL
     projection.py  which partitions a table has, and which of them a query needs
     reader.py      objects to typed columns, strictly

@@ -37,6 +37,9 @@ class Table:
     partitions: Mapping[str, str]
     location: str
     properties: Mapping[str, str]
+    serde: str
+    input_format: str
+    output_format: str
 
     @property
     def projected(self) -> bool:
@@ -136,6 +139,8 @@ def _declared(statement: exp.Create, default_database: str) -> Table:
     found = list(properties.expressions) if properties else []
     declared = next((p for p in found if isinstance(p, exp.PartitionedByProperty)), None)
     serde = next((p.name for p in found if isinstance(p, exp.RowFormatSerdeProperty)), "")
+    stored = next((p.this for p in found if isinstance(p, exp.FileFormatProperty)), None)
+    formats = stored.args if isinstance(stored, exp.InputOutputFormat) else {}
     location = next((p.name for p in found if isinstance(p, exp.LocationProperty)), "")
     if not any(isinstance(p, exp.ExternalProperty) for p in found):
         raise QueryFailed("NOT_SUPPORTED", "the sandbox creates only EXTERNAL tables")
@@ -153,6 +158,9 @@ def _declared(statement: exp.Create, default_database: str) -> Table:
         columns=_columns(schema.expressions),
         partitions=_columns(declared.this.expressions if declared else []),
         location=location.rstrip("/") + "/",
+        serde=serde,
+        input_format=formats["input_format"].name if formats else "",
+        output_format=formats["output_format"].name if formats else "",
         # The others, LOCATION and the like, are subclasses: only the plain ones are TBLPROPERTIES.
         properties=MappingProxyType({p.this.name: p.args["value"].name for p in found if type(p) is exp.Property}),
     )

@@ -46,6 +46,10 @@ class Cancelled(Exception):
     """End a query that StopQueryExecution has stopped."""
 
 
+class ScanLimitExceeded(Exception):
+    """End a query that would read more bytes than its workgroup lets it."""
+
+
 class Cancellation:
     """Stop a query wherever it is: waiting, reading, or inside DuckDB."""
 
@@ -103,9 +107,17 @@ class Engine:
         self._rows.close()
 
     def run(
-        self, sql: str, parameters: Sequence[str], database: str, cancellation: Cancellation
+        self,
+        sql: str,
+        parameters: Sequence[str],
+        database: str,
+        cancellation: Cancellation,
+        scan_limit: int | None = None,
     ) -> tuple[Result, int]:
-        """Return the result and the bytes scanned. Raises QueryFailed, or Cancelled."""
+        """Return the result and the bytes scanned. Raises QueryFailed, Cancelled, or ScanLimitExceeded.
+
+        Athena reads on until the limit is passed; here the objects' sizes are known before.
+        """
         try:
             statement = sqlglot.parse_one(_bind(sql, parameters), read=_DIALECT)
         except SqlglotError as error:
@@ -116,9 +128,11 @@ class Engine:
         if isinstance(statement, exp.Drop):
             self.catalog.drop(statement, database)
             return Result(), 0
-        return self._select(statement, database, cancellation)
+        return self._select(statement, database, cancellation, scan_limit)
 
-    def _select(self, query: exp.Expr, database: str, cancellation: Cancellation) -> tuple[Result, int]:
+    def _select(
+        self, query: exp.Expr, database: str, cancellation: Cancellation, scan_limit: int | None
+    ) -> tuple[Result, int]:
         now = self._now().astimezone(UTC).replace(tzinfo=None)
         query = _at(query, now)
         _refuse_other_meanings(query)
@@ -126,7 +140,7 @@ class Engine:
             cancellation.guard(connection)
             try:
                 loader = _Loader(self._reader, self._rows, self.catalog, connection, cancellation, now)
-                scanned = loader.load(query, database)
+                scanned = loader.load(query, database, scan_limit)
                 cursor = connection.execute(query.sql("duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE))
                 columns = _columns(query, cursor.description or [])
                 rows = tuple(_as_text(cursor))
@@ -159,8 +173,11 @@ class _Loader:
         self._cancellation = cancellation
         self._now = now
 
-    def load(self, query: exp.Expr, database: str) -> int:
-        """Bring the rows of all tables here, make the query name their views, and return the bytes read."""
+    def load(self, query: exp.Expr, database: str, scan_limit: int | None) -> int:
+        """Bring the rows of all tables here, make the query name their views, and return the bytes read.
+
+        Raises ScanLimitExceeded, and then reads nothing.
+        """
         shows_path = any(column.name == PATH for column in query.find_all(exp.Column))
         named = [
             (scope, source)
@@ -180,8 +197,11 @@ class _Loader:
             objects, bucket = self._objects(table, select, reference.alias_or_name)
             wanted.append(Wanted(view=view, table=table, bucket=bucket, objects=objects, with_path=shows_path))
             reference.replace(exp.to_table(view, alias=reference.alias_or_name))
+        scanned = sum(item.size for one in wanted for item, _ in one.objects)
+        if scan_limit is not None and scanned > scan_limit:
+            raise ScanLimitExceeded
         self._rows.show(self._connection, wanted, self._cancellation.check)
-        return sum(item.size for one in wanted for item, _ in one.objects)
+        return scanned
 
     def _objects(self, table: Table, select: exp.Expr, alias: str) -> tuple[list[tuple[ObjectInfo, Partition]], str]:
         conditions = _partition_conditions(table, select, alias)

@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from shipit.sandbox.athena.engine import Cancellation, Cancelled, Engine
+from shipit.sandbox.athena.engine import Cancellation, Cancelled, Engine, ScanLimitExceeded
 from shipit.sandbox.athena.failures import QueryFailed
 from shipit.sandbox.athena.results import Result
 from shipit.sandbox.athena.store import NoSuchObject, ObjectStore, split_url
@@ -50,6 +50,7 @@ class Question:
     workgroup: str
     output: str
     ddl: bool
+    scan_limit: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,8 @@ class Execution:
     result: Result | None = None
     scanned: int = 0
     failure: QueryFailed | None = None
+    #: Whether it was cancelled for the bytes that it would have read.
+    exceeded: bool = False
 
     @property
     def output(self) -> str:
@@ -138,9 +141,13 @@ class Executions:
         try:
             cancellation.wait(self._latency)
             self._move(execution_id, State.RUNNING)
-            result, scanned = self._engine.run(question.sql, question.parameters, question.database, cancellation)
+            result, scanned = self._engine.run(
+                question.sql, question.parameters, question.database, cancellation, question.scan_limit
+            )
             self._write(execution, result)
             self._move(execution_id, State.SUCCEEDED, result=result, scanned=scanned)
+        except ScanLimitExceeded:
+            self._move(execution_id, State.CANCELLED, exceeded=True)
         except Cancelled:
             self._move(execution_id, State.CANCELLED)
         except QueryFailed as failure:

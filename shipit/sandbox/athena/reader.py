@@ -20,8 +20,8 @@ from shipit.sandbox.athena.store import NoSuchObject, ObjectInfo, ObjectStore
 
 #: The pseudo-column with the s3:// URL of the row's object.
 PATH = "$path"
-#: Objects whose bytes are in hand at once.
-_BATCH = 64
+#: Objects whose bytes are in hand at once: twice as many as threads, so that none waits.
+_BATCH = 16
 _INTEGER_BITS = {"tinyint": 8, "smallint": 16, "int": 32, "bigint": 64}
 
 Columns = Mapping[str, list[Any]]
@@ -83,6 +83,8 @@ def _plain(body: bytes, url: str) -> bytes:
 
 def _columns(table: Table, body: bytes, url: str) -> Columns:
     columns: dict[str, list[Any]] = {name: [] for name in table.columns}
+    #: Most values of a batch are those of its other rows, and held once.
+    shared: dict[Any, Any] = {}
     takers = [
         (name, kind, column.append)
         for (name, kind), column in zip(table.columns.items(), columns.values(), strict=True)
@@ -97,7 +99,7 @@ def _columns(table: Table, body: bytes, url: str) -> Columns:
                     "HIVE_BAD_DATA",
                     f"Error parsing field value for column {name}: {value!r:.80} is no {kind}, {url} line {number}",
                 )
-            take(value)
+            take(shared.setdefault(value, value) if kind == "string" else value)
     return columns
 
 

@@ -29,7 +29,7 @@ _SPARE = 2_000_000
 #: The column with the number of a row's object: a name that no column of a table can have.
 _OBJECT = "$object"
 #: What DuckDB may take of memory; a query that needs more goes on on disk.
-_MEMORY = "112MB"
+_MEMORY = "104MB"
 _DUCKDB_TYPES = {"string": "varchar", "int": "integer"}
 
 

@@ -12,14 +12,13 @@ from shipit.sandbox.athena.executions import Execution, Executions, Question, St
 from shipit.sandbox.athena.failures import QueryFailed
 from shipit.sandbox.athena.results import Column, Row
 from shipit.sandbox.athena.store import ObjectStore, split_url
+from shipit.sandbox.athena.workgroups import ENGINE_VERSION, PRIMARY, Workgroup, Workgroups, invalid
 from shipit.sandbox.wire import ApiError
 
 T = TypeVar("T")
 Request = dict[str, Any]
 Answer = dict[str, Any]
 
-_WORKGROUP = "primary"
-_ENGINE_VERSION = {"SelectedEngineVersion": "AUTO", "EffectiveEngineVersion": "Athena engine version 3"}
 _MOST_ROWS = 1000
 _MOST_LISTED = 50
 #: AthenaError.ErrorCategory: 1 system, 2 user.
@@ -45,7 +44,7 @@ class AthenaService:
         self._engine = Engine(read_objects, now)
         self._executions = Executions(self._engine, read_objects, now, latency)
         self._now = now
-        self._output_location = output_location
+        self._workgroups = Workgroups(output_location)
 
     def close(self) -> None:
         """Cancel all queries and let the threads go."""
@@ -56,10 +55,10 @@ class AthenaService:
         """Queue a statement; one that cannot be parsed is refused at once."""
         context = request.get("QueryExecutionContext", {})
         _known_catalog(context.get("Catalog", "AwsDataCatalog"))
-        _known_workgroup(request.get("WorkGroup", _WORKGROUP))
-        output = request.get("ResultConfiguration", {}).get("OutputLocation") or self._output_location
+        workgroup = self._workgroups.get(request.get("WorkGroup", PRIMARY))
+        output = request.get("ResultConfiguration", {}).get("OutputLocation") or workgroup.output
         if not output:
-            raise _invalid(
+            raise invalid(
                 "No output location provided. An output location is required either through the Workgroup result "
                 "configuration setting or as an API input."
             )
@@ -69,13 +68,14 @@ class AthenaService:
                 sql=request["QueryString"],
                 parameters=tuple(request.get("ExecutionParameters", ())),
                 database=context.get("Database", "default"),
-                workgroup=_WORKGROUP,
+                workgroup=workgroup.name,
+                scan_limit=workgroup.scan_limit,
                 output=output,
                 ddl=is_ddl(request["QueryString"]),
             )
             return {"QueryExecutionId": self._executions.start(question, request.get("ClientRequestToken", ""))}
         except (ValueError, TokenReused) as error:
-            raise _invalid(str(error)) from error
+            raise invalid(str(error)) from error
 
     def get_query_execution(self, request: Request) -> Answer:
         """Describe one execution."""
@@ -95,8 +95,8 @@ class AthenaService:
 
     def list_query_executions(self, request: Request) -> Answer:
         """List the ids of the executions remembered, newest first."""
-        _known_workgroup(request.get("WorkGroup", _WORKGROUP))
-        ids = [execution.id for execution in self._executions.newest_first()]
+        workgroup = self._workgroups.get(request.get("WorkGroup", PRIMARY)).name
+        ids = [e.id for e in self._executions.newest_first() if e.question.workgroup == workgroup]
         return _paged("QueryExecutionIds", ids, request, _MOST_LISTED)
 
     def stop_query_execution(self, request: Request) -> Answer:
@@ -108,9 +108,9 @@ class AthenaService:
         """Return a page of rows as text; the first row of a query's first page is the header."""
         execution = self._execution(request["QueryExecutionId"])
         if not execution.state.ended:
-            raise _invalid(f"Query has not yet finished. Current state: {execution.state}")
+            raise invalid(f"Query has not yet finished. Current state: {execution.state}")
         if execution.state is not State.SUCCEEDED or execution.result is None:
-            raise _invalid(f"Query did not finish successfully. Final query state: {execution.state}")
+            raise invalid(f"Query did not finish successfully. Final query state: {execution.state}")
         columns = execution.result.columns
         header: list[Row] = [[column.name for column in columns]] if columns else []
         page = _paged("Rows", [*header, *execution.result.rows], request, _MOST_ROWS)
@@ -120,19 +120,41 @@ class AthenaService:
         return {"UpdateCount": 0, "ResultSet": {**page, "ResultSetMetadata": metadata}, "NextToken": token}
 
     def get_work_group(self, request: Request) -> Answer:
-        """Describe `primary`, the only workgroup."""
-        _known_workgroup(request["WorkGroup"])
-        output = {"OutputLocation": self._output_location} if self._output_location else {}
+        """Describe a workgroup."""
+        workgroup = self._workgroups.get(request["WorkGroup"])
         configuration = {
-            "ResultConfiguration": output,
+            "ResultConfiguration": {"OutputLocation": workgroup.output} if workgroup.output else {},
             "EnforceWorkGroupConfiguration": False,
-            "EngineVersion": _ENGINE_VERSION,
+            "BytesScannedCutoffPerQuery": workgroup.scan_limit,
+            "EngineVersion": ENGINE_VERSION,
         }
-        return {"WorkGroup": {"Name": _WORKGROUP, "State": "ENABLED", "Configuration": configuration}}
+        return {"WorkGroup": {"Name": workgroup.name, "State": "ENABLED", "Configuration": configuration}}
 
     def list_work_groups(self, request: Request) -> Answer:
-        """List `primary`, the only workgroup."""
-        return {"WorkGroups": [{"Name": _WORKGROUP, "State": "ENABLED", "EngineVersion": _ENGINE_VERSION}]}
+        """List the workgroups."""
+        groups = [{"Name": n, "State": "ENABLED", "EngineVersion": ENGINE_VERSION} for n in self._workgroups.names()]
+        return _paged("WorkGroups", groups, request, _MOST_LISTED)
+
+    def create_work_group(self, request: Request) -> Answer:
+        """Make a workgroup; of its configuration the output location and the limit of a query count."""
+        configuration = request.get("Configuration", {})
+        self._workgroups.create(
+            Workgroup(
+                name=request["Name"],
+                output=configuration.get("ResultConfiguration", {}).get("OutputLocation", ""),
+                scan_limit=configuration.get("BytesScannedCutoffPerQuery"),
+            )
+        )
+        return {}
+
+    def update_work_group(self, request: Request) -> Answer:
+        """Set, or remove, the limit of a workgroup's queries."""
+        updates = request.get("ConfigurationUpdates", {})
+        if updates.get("RemoveBytesScannedCutoffPerQuery"):
+            self._workgroups.limit(request["WorkGroup"], None)
+        elif "BytesScannedCutoffPerQuery" in updates:
+            self._workgroups.limit(request["WorkGroup"], updates["BytesScannedCutoffPerQuery"])
+        return {}
 
     def list_databases(self, request: Request) -> Answer:
         """List the databases."""
@@ -164,7 +186,7 @@ class AthenaService:
     def _execution(self, execution_id: str) -> Execution:
         execution = self._executions.get(execution_id)
         if execution is None:
-            raise _invalid(_not_found(execution_id))
+            raise invalid(_not_found(execution_id))
         return execution
 
     def _tables(self, database: str) -> list[Table]:
@@ -193,7 +215,7 @@ class AthenaService:
                 "ResultReuseInformation": {"ReusedPreviousResult": False},
             },
             "WorkGroup": question.workgroup,
-            "EngineVersion": _ENGINE_VERSION,
+            "EngineVersion": ENGINE_VERSION,
         }
         if question.parameters:
             described["ExecutionParameters"] = list(question.parameters)
@@ -206,6 +228,8 @@ def _status(execution: Execution) -> Answer:
         "SubmissionDateTime": execution.submitted_at,
         "CompletionDateTime": execution.ended_at,
     }
+    if execution.exceeded:
+        status["StateChangeReason"] = "Bytes scanned limit was exceeded"
     if execution.failure is not None:
         reason = execution.failure.reason
         status["StateChangeReason"] = reason
@@ -223,7 +247,14 @@ def _table_metadata(table: Table) -> Answer:
         "TableType": "EXTERNAL_TABLE",
         "Columns": [{"Name": name, "Type": kind} for name, kind in table.columns.items()],
         "PartitionKeys": [{"Name": name, "Type": kind} for name, kind in table.partitions.items()],
-        "Parameters": {**table.properties, "location": table.location, "EXTERNAL": "TRUE"},
+        "Parameters": {
+            **table.properties,
+            "EXTERNAL": "TRUE",
+            "location": table.location,
+            "serde.serialization.lib": table.serde,
+            "inputformat": table.input_format,
+            "outputformat": table.output_format,
+        },
     }
 
 
@@ -251,7 +282,7 @@ def _paged(key: str, items: Sequence[T], request: Request, most: int) -> Answer:
     """Return one page of the items; a token is the place where the next one starts."""
     size, token = request.get("MaxResults", most), request.get("NextToken", "0")
     if not token.isdecimal() or int(token) > len(items):
-        raise _invalid(f"Invalid token: {token}")
+        raise invalid(f"Invalid token: {token}")
     end = int(token) + size
     page: Answer = {key: list(items[int(token) : end])}
     return {**page, "NextToken": str(end)} if end < len(items) else page
@@ -263,17 +294,8 @@ def _millis(since: datetime, until: datetime) -> int:
 
 def _known_catalog(name: str) -> None:
     if name.lower() != "awsdatacatalog":
-        raise _invalid(f"Data catalog {name} was not found")
-
-
-def _known_workgroup(name: str) -> None:
-    if name != _WORKGROUP:
-        raise _invalid(f"WorkGroup {name} is not found.")
+        raise invalid(f"Data catalog {name} was not found")
 
 
 def _not_found(execution_id: str) -> str:
     return f"QueryExecution {execution_id} was not found"
-
-
-def _invalid(message: str) -> ApiError:
-    return ApiError("InvalidRequestException", message)

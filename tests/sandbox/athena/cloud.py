@@ -23,6 +23,7 @@ from shipit.sandbox.wire import JsonService
 
 BUCKET = "acme-shipit"
 NAMES = {"database": "shipit", "table": "version_reports"}
+PLACE = {"bucket": BUCKET, "prefix": "prod"}
 OUTPUT = f"s3://{BUCKET}/results/"
 REPORTS = sql.reports_location(BUCKET, "prod").removeprefix(f"s3://{BUCKET}/")
 
@@ -65,6 +66,7 @@ class Cloud:
 
     def __init__(self, door: Door, **options: Any) -> None:
         self.now = NOON
+        self.strays: list[str] = []
         self.url = door.url
         self.store = MemoryStore()
         self.service = AthenaService(self.store, lambda: self.now, **{"output_location": OUTPUT, **options})
@@ -84,11 +86,11 @@ class Cloud:
         self.service.close()
 
     def create_table(self) -> None:
-        for statement in sql.reports_ddl(**NAMES, bucket=BUCKET, prefix="prod"):
+        for statement in sql.reports_ddl(**NAMES, **PLACE):
             self.athena.run(statement)
 
     def reader(self) -> ReportReader:
-        return ReportReader(self.athena, **NAMES)
+        return ReportReader(self.athena, **NAMES, **PLACE, on_stray=self.strays.append)
 
     def rows(self, statement: str, *parameters: str | int | bool) -> list[list[str | None]]:
         return [list(row.values()) for row in self.athena.run(statement, parameters).rows]
@@ -99,6 +101,11 @@ class Cloud:
         key = f"{REPORTS}/slot={slot}/{name}"
         self.store.put(BUCKET, key, text.encode() if isinstance(text, str) else text)
         return key
+
+
+def own(instance_id: str, number: int = 1) -> str:
+    """Return the name of an object that this instance may write."""
+    return f"AROATEST:{instance_id}-{number}.json"
 
 
 def line(instance_id: str, at: datetime = NOON, **changes: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from sandbox.athena.cloud import BUCKET, NAMES, OUTPUT, Cloud, line
+from sandbox.athena.cloud import BUCKET, NAMES, OUTPUT, PLACE, Cloud, line, own
 from sandbox.codedeploy.world import Door
 
 from shipit import sql
@@ -182,7 +182,7 @@ def test_the_workgroup_primary_names_its_output_location(cloud: Cloud) -> None:
 def test_ddl_can_be_repeated_only_where_it_says_so(cloud: Cloud) -> None:
     cloud.create_table()
     cloud.create_table()
-    create_database, create_table = sql.reports_ddl(**NAMES, bucket=BUCKET, prefix="prod")
+    create_database, create_table = sql.reports_ddl(**NAMES, **PLACE)
     for again in (create_database, create_table):
         with pytest.raises(AwsError, match="already exists"):
             cloud.athena.run(again.replace("IF NOT EXISTS ", ""))
@@ -201,6 +201,6 @@ def test_ddl_can_be_repeated_only_where_it_says_so(cloud: Cloud) -> None:
 
 def test_dropping_a_table_leaves_its_objects(cloud: Cloud) -> None:
     cloud.create_table()
-    key = cloud.put("1.json", line("i-1"))
+    key = cloud.put(own("i-1"), line("i-1"))
     cloud.athena.run("DROP TABLE version_reports")
     assert key in cloud.store.objects

@@ -11,7 +11,7 @@ import pytest
 from fakes import NOON
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sandbox.athena.cloud import BUCKET, Cloud, line
+from sandbox.athena.cloud import BUCKET, Cloud, line, own
 from sandbox.codedeploy.world import Door
 
 from shipit.errors import AwsError
@@ -21,7 +21,9 @@ BUILDS = st.sampled_from(["v1", "it's", '"quoted"', "--; DROP", "ünïcode\u2028
 REPORTS = st.lists(
     st.fixed_dictionaries(
         {
+            # What the body says; of an object that an instance wrote alone, the key says it.
             "instance_id": st.sampled_from(["i-1", "i-2", "i-3", "i-'4"]),
+            "author": st.sampled_from(["i-1", "i-2", "i-3"]),
             "asg": st.sampled_from(["a", "b"]),
             "running_build": BUILDS,
             "build": st.none() | BUILDS,
@@ -36,9 +38,9 @@ REPORTS = st.lists(
 
 def test_the_newest_report_of_each_instance_is_read(cloud: Cloud) -> None:
     cloud.create_table()
-    cloud.put("i-1-1.json", line("i-1", NOON - timedelta(minutes=10), running_build="v1"))
-    cloud.put("i-1-2.json", line("i-1", NOON - timedelta(minutes=5)), slot="2026-11-20-11")
-    cloud.put("i-2-1.json", line("i-2", NOON - timedelta(minutes=70)), slot="2026-11-20-10")
+    cloud.put(own("i-1"), line("i-1", NOON - timedelta(minutes=10), running_build="v1"))
+    cloud.put(own("i-1", 2), line("i-1", NOON - timedelta(minutes=5)), slot="2026-11-20-11")
+    cloud.put(own("i-2"), line("i-2", NOON - timedelta(minutes=70)), slot="2026-11-20-10")
     reports, cost = cloud.reader().latest_reports(NOON, 3600)
     assert reports == (
         Report(
@@ -47,7 +49,6 @@ def test_the_newest_report_of_each_instance_is_read(cloud: Cloud) -> None:
             queue="email",
             build="v2",
             running_build="v2",
-            git_sha="abc",
             digest="d2",
             deployment_id="d-1",
             reason="heartbeat",
@@ -69,16 +70,15 @@ def test_the_sql_answers_as_plain_python_does(athena_door: Door, lines: list[dic
         best: dict[str, tuple[Any, str]] = {}
         for number, fields in enumerate(lines):
             at = NOON - timedelta(seconds=fields["ago"])
-            body = line(**{**{k: v for k, v in fields.items() if k != "ago"}, "at": at})
-            name, data = f"{number:03d}.json", json.dumps(body).encode()
-            key = cloud.put(
-                name + ".gz" if gzipped else name, gzip.compress(data) if gzipped else data, slot=f"{at:%Y-%m-%d-%H}"
-            )
+            body = line(**{**{k: v for k, v in fields.items() if k not in ("ago", "author")}, "at": at})
+            data, author = json.dumps(body).encode(), fields["instance_id"] if gzipped else fields["author"]
+            name = f"batch-{number}.gz" if gzipped else own(author, number)
+            key = cloud.put(name, gzip.compress(data) if gzipped else data, slot=f"{at:%Y-%m-%d-%H}")
             if NOON - timedelta(hours=1) <= at < NOON + timedelta(seconds=60):
                 rank = (body["reported_at"], -1 if body["seq"] is None else body["seq"], f"s3://{BUCKET}/{key}")
-                newest = best.get(body["instance_id"])
+                newest = best.get(author)
                 if newest is None or rank > newest[0]:
-                    best[body["instance_id"]] = (rank, body["running_build"])
+                    best[author] = (rank, body["running_build"])
         reports, _ = cloud.reader().latest_reports(NOON, 3600)
     finally:
         cloud.close()
@@ -88,9 +88,9 @@ def test_the_sql_answers_as_plain_python_does(athena_door: Door, lines: list[dic
 
 def test_an_instance_with_a_malformed_time_does_not_blind_the_rest(cloud: Cloud) -> None:
     cloud.create_table()
-    cloud.put("1.json", line("i-1", reported_at="2026-11-20T11:59:99.000Z"))
-    cloud.put("2.json", line("i-2", reported_at="2026-11-20T11:59"))
-    cloud.put("3.json", line("i-3"))
+    cloud.put(own("i-1"), line("i-1", reported_at="2026-11-20T11:59:99.000Z"))
+    cloud.put(own("i-2", 2), line("i-2", reported_at="2026-11-20T11:59"))
+    cloud.put(own("i-3", 3), line("i-3"))
     reports, _ = cloud.reader().latest_reports(NOON, 3600)
     assert [(r.instance_id, r.reported_at.year) for r in reports] == [("i-1", 1970), ("i-2", 1970), ("i-3", 2026)]
 
@@ -116,7 +116,7 @@ def test_a_line_that_is_not_as_the_table_says_fails_the_query_and_names_the_obje
     cloud: Cloud, body: str | bytes
 ) -> None:
     cloud.create_table()
-    cloud.put("good.json", line("i-1"))
+    cloud.put(own("i-1"), line("i-1"))
     key = cloud.put("bad.json", body)
     with pytest.raises(AwsError, match="HIVE_") as caught:
         cloud.reader().latest_reports(NOON, 3600)
@@ -138,19 +138,19 @@ def test_only_the_slots_of_the_hour_looked_at_are_listed(cloud: Cloud) -> None:
 
 def test_an_object_is_read_once_until_it_changes(cloud: Cloud) -> None:
     cloud.create_table()
-    key = cloud.put("1.json", line("i-1"))
+    key = cloud.put(own("i-1"), line("i-1"))
     for _ in range(3):
         cloud.reader().latest_reports(NOON, 3600)
     assert cloud.store.reads == [key]
-    cloud.put("1.json", line("i-1", running_build="v3"))
+    cloud.put(own("i-1"), line("i-1", running_build="v3"))
     reports, cost = cloud.reader().latest_reports(NOON, 3600)
     assert (reports[0].running_build, cost.scanned) == ("v3", len(cloud.store.objects[key]))
 
 
 def test_an_object_that_vanishes_between_listing_and_reading_is_worth_another_try(cloud: Cloud) -> None:
     cloud.create_table()
-    vanishing = cloud.put("1.json", line("i-1"))
-    cloud.put("2.json", line("i-2"))
+    vanishing = cloud.put(own("i-1"), line("i-1"))
+    cloud.put(own("i-2", 2), line("i-2"))
     cloud.store.on_get = lambda key: cloud.store.objects.pop(vanishing, None) and None
     reports, _ = cloud.reader().latest_reports(NOON, 3600)
     assert [r.instance_id for r in reports] == ["i-2"]
@@ -158,6 +158,6 @@ def test_an_object_that_vanishes_between_listing_and_reading_is_worth_another_tr
 
 def test_pages_of_a_thousand_rows_make_one_answer(cloud: Cloud) -> None:
     cloud.create_table()
-    cloud.put("many.json", "\n".join(json.dumps(line(f"i-{n:04d}")) for n in range(2500)))
+    cloud.put("many.gz", gzip.compress("\n".join(json.dumps(line(f"i-{n:04d}")) for n in range(2500)).encode()))
     reports, _ = cloud.reader().latest_reports(NOON, 3600)
     assert [r.instance_id for r in reports] == [f"i-{n:04d}" for n in range(2500)]

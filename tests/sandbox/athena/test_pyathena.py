@@ -9,7 +9,7 @@ import pyathena
 import pytest
 from fakes import NOON
 from pyathena.error import OperationalError
-from sandbox.athena.cloud import NAMES, OUTPUT, Cloud, line
+from sandbox.athena.cloud import NAMES, OUTPUT, PLACE, Cloud, line, own
 
 from shipit import sql
 
@@ -29,15 +29,15 @@ def cursor(cloud: Cloud) -> Iterator[Any]:
 
 
 def test_the_shipped_statements_run(cloud: Cloud, cursor: Any) -> None:
-    for statement in sql.reports_ddl(**NAMES, bucket="acme-shipit", prefix="prod"):
+    for statement in sql.reports_ddl(**NAMES, **PLACE):
         cursor.execute(statement)
-    cloud.put("1.json", line("i-1", running_build="it's", git_sha=None))
+    cloud.put(own("i-1"), line("i-1", running_build="it's", git_sha=None))
     # PyAthena hands positional parameters on as they are: the quotes are the caller's.
     window = ["'2026-11-20-11'", "'2026-11-20-12'", "'2026-11-20T11:00:00.000Z'", "'2026-11-20T12:01:00.000Z'"]
-    cursor.execute(sql.latest(**NAMES), window, paramstyle="qmark")
+    cursor.execute(sql.latest(**NAMES, **PLACE), window, paramstyle="qmark")
     stamp = f"{NOON:%Y-%m-%dT%H:%M:%S}.000Z"
     assert cursor.fetchall() == [
-        ("i-1", "workers-email", "email", "v2", "it's", None, "d2", "d-1", "heartbeat", stamp)
+        ("i-1", "workers-email", "email", "v2", "it's", "d2", "d-1", "heartbeat", stamp, None)
     ]
     assert cursor.data_scanned_in_bytes > 0
     assert cursor.query_id

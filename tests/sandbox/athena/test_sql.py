@@ -9,7 +9,7 @@ import pytest
 from fakes import NOON
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sandbox.athena.cloud import BUCKET, Cloud, line
+from sandbox.athena.cloud import BUCKET, Cloud, line, own
 
 from shipit.errors import AwsError
 
@@ -103,8 +103,8 @@ def test_what_athena_would_not_answer_or_not_so_fails_with_a_reason(cloud: Cloud
 
 def test_a_table_may_be_joined_with_itself_and_shadowed_by_a_cte(cloud: Cloud) -> None:
     cloud.create_table()
-    cloud.put("1.json", line("i-1", NOON - timedelta(hours=1)), slot="2026-11-20-11")
-    cloud.put("2.json", line("i-1"))
+    cloud.put(own("i-1"), line("i-1", NOON - timedelta(hours=1)), slot="2026-11-20-11")
+    cloud.put(own("i-1", 2), line("i-1"))
     joined = (
         "SELECT a.reported_at FROM version_reports a JOIN version_reports b ON a.instance_id = b.instance_id "
         "WHERE a.slot = '2026-11-20-11' AND b.slot = '2026-11-20-12'"
@@ -116,7 +116,7 @@ def test_a_table_may_be_joined_with_itself_and_shadowed_by_a_cte(cloud: Cloud) -
 
 def test_an_outer_join_keeps_the_rows_whose_partner_is_pruned(cloud: Cloud) -> None:
     cloud.create_table()
-    cloud.put("1.json", line("i-1"))
+    cloud.put(own("i-1"), line("i-1"))
     statement = (
         "SELECT a.x FROM (VALUES 'i-1', 'i-2') AS a(x) LEFT JOIN version_reports r ON r.instance_id = a.x "
         "WHERE r.slot IS NULL"
@@ -126,7 +126,7 @@ def test_an_outer_join_keeps_the_rows_whose_partner_is_pruned(cloud: Cloud) -> N
 
 def test_star_does_not_show_the_path_and_the_path_names_the_object(cloud: Cloud) -> None:
     cloud.create_table()
-    key = cloud.put("1.json", line("i-1"))
+    key = cloud.put(own("i-1"), line("i-1"))
     ((*_, slot),) = cloud.rows("SELECT * FROM version_reports")
     assert slot == "2026-11-20-12"
     assert cloud.rows('SELECT "$path" FROM version_reports') == [[f"s3://{BUCKET}/{key}"]]
@@ -135,7 +135,7 @@ def test_star_does_not_show_the_path_and_the_path_names_the_object(cloud: Cloud)
 def test_hidden_objects_and_slots_beyond_the_projection_are_not_read(cloud: Cloud) -> None:
     cloud.create_table()
     for slot in ("2026-11-13-11", "2026-11-13-12", "2026-11-20-13", "2026-11-20-14"):
-        cloud.put("1.json", line("i-1"), slot=slot)
+        cloud.put(own("i-1"), line("i-1"), slot=slot)
     cloud.put("_hidden.json", "not json")
     cloud.put(".hidden.json", "not json")
     assert cloud.rows("SELECT slot FROM version_reports ORDER BY 1") == [["2026-11-13-12"], ["2026-11-20-13"]]

@@ -1,0 +1,1 @@
+"""The gateways of `inv setup.reports` alone: what a deployer needs no right to do."""
