@@ -22,18 +22,21 @@ mkdir -p "$units" "$units/$app@.service.d"
 sed "s|@RELEASES@|$releases|g; s|@ROOT@|$root|g" "$bundle/systemd/$app@.service" >"$units/$app@.service.tmp"
 mv "$units/$app@.service.tmp" "$units/$app@.service"
 
-# The heartbeat comes with the worker's unit and goes with it. One process for all, and none of it can fail a deployment.
-heartbeat=installed
+# The watcher comes with the worker's unit. One process for both files, and none of it can fail a deployment.
+watcher=installed
 extra="$units/$app@.service.d"
-awk -v app="$app" -v home="$home" -v root="$root" -v units="$units" -v extra="$extra" '
-  FNR == 1 {
-    name = FILENAME
-    sub(".*/", "", name)
-    to = name == "worker.conf" ? extra "/heartbeat.conf" : units "/" app "-" name
-  }
-  { gsub("@APP@", app); gsub("@HOME@", home); gsub("@ROOT@", root); print >to }
-' "$bundle/scripts/systemd/heartbeat@.service" "$bundle/scripts/systemd/heartbeat@.timer" \
-  "$bundle/scripts/systemd/worker.conf" || heartbeat=failed
+awk -v app="$app" -v release="$release" -v root="$root" -v service="$units/$app-watcher.service" -v extra="$extra" '
+  FNR == 1 { to = FILENAME ~ /\.conf$/ ? extra "/watcher.conf" : service }
+  { gsub("@APP@", app); gsub("@RELEASE@", release); gsub("@ROOT@", root); print >to }
+' "$bundle/scripts/systemd/watcher.service" "$bundle/scripts/systemd/watcher.conf" || watcher=failed
+# Which deployment brought the build: its reports bear the id.
+printf '%s %s\n' "$build" "${DEPLOYMENT_ID:-}" >>"$home/deployments" || watcher=failed
 
 systemctl daemon-reload
-finish "\"release\":\"$release\",\"heartbeat\":\"$heartbeat\""
+
+# One that runs goes on as this build's; a notice given meanwhile is still there a moment later. Where none ever ran,
+# the worker's start brings it.
+if [ -e "$root/var/lib/shipit/$app/watch.lock" ]; then
+  systemctl try-restart --no-block "$app-watcher.service" || watcher=failed
+fi
+finish "\"release\":\"$release\",\"watcher\":\"$watcher\""

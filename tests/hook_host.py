@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).parents[1]
 
+#: What STS says of the instance's role.
+USER_ID = f"AROAEXAMPLEEXAMPLE000:{FACTS.id}"
+
 SYSTEMCTL = """#!/bin/sh
 # Note the call; answer as the file named for the verb says.
 echo "$*" >>"$ANSWERS/calls"
@@ -107,6 +110,7 @@ class Host:
             "DEPLOYMENT_ID": "d-1",
             "LIFECYCLE_EVENT": "Event",
             "AWS_ENDPOINT_URL_S3": self.endpoint,
+            "AWS_ENDPOINT_URL_STS": self.endpoint,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{self.endpoint}/_imds/{FACTS.id}/",
             **(more or {}),
         }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
-from hook_host import SYSTEMCTL, FakeS3, Host
+from hook_host import SYSTEMCTL, USER_ID, FakeS3, Host
 from instances import FACTS
 
 from shipit.sandbox.instance.imds import Imds
@@ -31,6 +31,9 @@ def host(tmp_path: Path) -> Iterator[Host]:
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"].startswith("/_imds"):
             return imds({**environ, "PATH_INFO": environ["PATH_INFO"].removeprefix("/_imds")}, start_response)
+        if environ["REQUEST_METHOD"] == "POST":
+            start_response("200 OK", [])
+            return [f"<UserId>{USER_ID}</UserId>".encode()]
         return s3(environ, start_response)
 
     root, answers, programs = tmp_path / "root", tmp_path / "answers", tmp_path / "bin"
