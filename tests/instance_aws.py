@@ -60,6 +60,8 @@ class InstanceAws:
         #: Answers of S3 before those by its objects: a status, or one with an error's code.
         self.s3_answers: list[int | tuple[int, str]] = []
         self.s3_down = False
+        #: Whether S3 takes a request and says nothing.
+        self.s3_hangs = False
         self.objects: dict[str, bytes] = {}
         self.puts: list[str] = []
         #: Names of actions of STS and Auto Scaling that were called; errors to come, by name.
@@ -154,6 +156,8 @@ def instance_aws() -> Iterator[InstanceAws]:
                 status, text = aws.about_actions(dict(urllib.parse.parse_qsl(body.decode())))
             else:
                 assert self.headers["If-None-Match"] == "*"
+                while aws.s3_hangs:
+                    time.sleep(0.02)
                 status, text = aws.about_s3(path, body)
             self.send_response(status)
             self.send_header("Content-Length", str(len(text.encode())))
@@ -171,6 +175,7 @@ def instance_aws() -> Iterator[InstanceAws]:
     try:
         yield aws
     finally:
+        aws.s3_hangs = False
         server.shutdown()
         server.server_close()
         thread.join()

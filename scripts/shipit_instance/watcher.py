@@ -100,16 +100,15 @@ class Watcher:
             self._say(_told(leaving, now))
             self._leaving = leaving
         known = self._refresh()
+        # Before any of them is told to stop: one that is first seen in the end has run, too.
+        running = [worker.pid for worker in self._workers if worker.consumes and worker.pid not in self._drains]
         if leaving:
             for worker in self._workers:
                 self._see_off(worker, leaving, now)
         else:
             self._drains, self._drained_at = {}, None
         if known or self._workers:
-            self._reports.observe(
-                [worker.pid for worker in self._workers if worker.consumes and worker.pid not in self._drains],
-                [worker.pid for worker in self._workers if worker.pid],
-            )
+            self._reports.observe(running, [worker.pid for worker in self._workers if worker.pid])
         if leaving and known:
             self._let_go(seen, now)
         return min(self._poll, _LEAVING_POLL) if leaving else self._poll
