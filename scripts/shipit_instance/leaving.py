@@ -22,7 +22,7 @@ _NOTICE = 120.0
 #: Seconds that a notice is taken to give which cannot be read.
 _UNREADABLE = 30.0
 #: The part of the time that is kept to give messages back, and the least of it in seconds: measured, it takes 1.3 s.
-_COLD_PART, _COLD_LEAST = 0.25, 5.0
+_COLD_PART, _COLD_LEAST = 0.25, 3.0
 
 
 @dataclass(frozen=True)

@@ -31,21 +31,6 @@ def nap(seconds: float) -> None:
 
     time.sleep(seconds)
 """
-NOTICE = """
-import os, subprocess, sys, time, urllib.error, urllib.request
-
-home = os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"] + "latest/"
-ttl = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
-while True:
-    time.sleep(1)
-    try:
-        token = urllib.request.urlopen(urllib.request.Request(home + "api/token", method="PUT", headers=ttl)).read()
-        asked = {"X-aws-ec2-metadata-token": token.decode()}
-        urllib.request.urlopen(urllib.request.Request(home + "meta-data/spot/instance-action", headers=asked))
-    except urllib.error.HTTPError:
-        continue
-    sys.exit(subprocess.call([sys.executable, "scripts/drain.py", "--pid", sys.argv[1]]))
-"""
 ALONE = """
 [rehearse]
 instances = 1
@@ -64,7 +49,6 @@ class Rehearsed(Project):
         worker = root / "worker/bin/worker"
         worker.write_text(worker.read_text().replace("--loglevel INFO", "--loglevel INFO --concurrency 1"))
         assert "--concurrency 1" in worker.read_text()
-        _heed_notices(root)
         self.commit("the build before")
 
     def rehearse(self, *flags: str) -> Ran:
@@ -84,15 +68,6 @@ class Rehearsed(Project):
             except OSError:
                 continue
         return found
-
-
-def _heed_notices(root: Path) -> None:
-    """Give the worker a drain on a spot notice, which the bundle does not bring."""
-    (root / "worker/notice.py").write_text(NOTICE)
-    worker = root / "worker/bin/worker"
-    head, start, command = worker.read_text().partition('exec "$python"')
-    assert start
-    worker.write_text(f'{head}"$python" notice.py $$ &\n{start}{command}')
 
 
 @pytest.fixture

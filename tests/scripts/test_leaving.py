@@ -96,7 +96,7 @@ def test_without_an_end_a_drain_takes_what_it_usually_may() -> None:
     [
         (120, Stages(11.5, 60.0, 20.0)),  # all of it fits
         (60, Stages(11.5, 26.0, 12.5)),  # tasks get what is left
-        (20, Stages(5.0, 0.0, 5.0)),  # no time for tasks: stop polling, then give back
+        (20, Stages(7.0, 0.0, 3.0)),  # no time for tasks: stop polling, then give back
         (12, Stages(0.0, 0.0, 2.0)),
         (5, Stages(0.0, 0.0, 0.0)),
     ],
