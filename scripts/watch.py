@@ -82,11 +82,14 @@ class Service:
         metadata = Metadata()
         aws = Aws(metadata, region)
 
-        def hook() -> Hook:
+        def hook() -> Hook | None:
+            name = settings.text("SHIPIT_DRAIN_HOOK")
+            if name == "off":  # somebody else answers it
+                return None
             return Hook(
                 aws,
                 group=settings.text("SHIPIT_ASG"),
-                hook=settings.text("SHIPIT_DRAIN_HOOK"),
+                hook=name,
                 instance_id=identity.instance_id,
                 every=settings.seconds("SHIPIT_HOOK_HEARTBEAT"),
                 say=say,

@@ -56,7 +56,7 @@ class Watcher:
         units: Units,
         reports: Reports,
         waiting: Callable[[], int],
-        hook: Callable[[], Hook],
+        hook: Callable[[], Hook | None],
         drain: Callable[[int, float, float, float], str],
         spawn: Callable[[Callable[[], None]], None],
         settings: Settings,
@@ -66,9 +66,10 @@ class Watcher:
     ) -> None:
         """Watch by these parts.
 
-        `look` asks the metadata service, `waiting` tells how many reports are to be sent, `hook` begins to hold the
-        instance by its lifecycle action, `drain` takes a process through wait, grace and cold and says how it went
-        (drain.py), `spawn` runs such a drain beside the looks. `environment` is what a process was started with.
+        `look` asks the metadata service, `waiting` tells how many reports are to be sent. `hook` gives what holds the
+        instance by its lifecycle action, None where nothing does. `drain` takes a process through wait, grace and
+        cold and says how it went (drain.py); `spawn` runs such a drain beside the looks. `environment` is what a
+        process was started with.
         """
         self._look = look
         self._units = units
@@ -106,7 +107,7 @@ class Watcher:
             for worker in self._workers:
                 self._see_off(worker, leaving, now)
         else:
-            self._drains, self._drained_at = {}, None
+            self._drains, self._drained_at, self._hook = {}, None, None
         if known or self._workers:
             self._reports.observe(running, [worker.pid for worker in self._workers if worker.pid])
         if leaving and known:

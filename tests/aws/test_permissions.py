@@ -17,6 +17,7 @@ from botocore import xform_name
 import shipit.aws
 
 GATEWAYS = Path(shipit.aws.__file__).parent
+INSTANCE = Path(__file__).parents[2] / "scripts/shipit_instance"
 PAGE = Path(__file__).parents[2] / "docs/iam.md"
 #: S3's actions are not named for its operations (S3 User Guide, "Required permissions for S3 API operations").
 S3 = {
@@ -108,6 +109,19 @@ def granted(policy: dict[str, Any]) -> set[str]:
 
 def test_the_deployer_may_do_what_the_gateways_call_and_no_more() -> None:
     assert granted(policies()["Deployer and CI"]) == needed()
+
+
+def test_an_instance_may_do_what_its_scripts_call_and_fetch_its_bundle() -> None:
+    scripts = "".join(path.read_text(encoding="utf-8") for path in INSTANCE.glob("*.py"))
+    called = set(re.findall(r'\.call\(\s*"(\w+)", "(\w+)"', scripts))
+    assert called == {
+        ("sts", "GetCallerIdentity"),
+        ("autoscaling", "RecordLifecycleActionHeartbeat"),
+        ("autoscaling", "CompleteLifecycleAction"),
+    }
+    # STS answers this one whatever a policy says (its API reference); the agent fetches the bundle.
+    wanted = {f"{service}:{name}" for service, name in called if service != "sts"}
+    assert granted(policies()["Instance"]) == wanted | {"s3:PutObject", "s3:GetObject", "s3:GetObjectVersion"}
 
 
 def test_every_policy_is_one_that_iam_would_take() -> None:
