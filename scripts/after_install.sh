@@ -60,19 +60,23 @@ sed "
 " "$source" >"$units/.$unit.new"
 mv "$units/.$unit.new" "$units/$unit"
 
-# The heartbeat comes with the worker's unit and goes with it. One process for all, and none of it can fail a deployment.
-heartbeat=installed
+# The watcher comes with the worker's unit, and none of it can fail a deployment.
+watcher=installed
 extra="$units/$app@.service.d"
-mkdir -p "$extra"
-awk -v app="$app" -v home="$home" -v root="$root" -v units="$units" -v extra="$extra" '
-  FNR == 1 {
-    name = FILENAME
-    sub(".*/", "", name)
-    to = name == "worker.conf" ? extra "/heartbeat.conf" : units "/" app "-" name
-  }
-  { gsub("@APP@", app); gsub("@HOME@", home); gsub("@ROOT@", root); print >to }
-' "$bundle/scripts/systemd/heartbeat@.service" "$bundle/scripts/systemd/heartbeat@.timer" \
-  "$bundle/scripts/systemd/worker.conf" || heartbeat=failed
+fill() {
+  sed "s|@APP@|$app|g; s|@RELEASE@|$release|g; s|@ROOT@|$root|g" "$bundle/scripts/systemd/$1" >"$units/.new" &&
+    mv "$units/.new" "$2"
+}
+mkdir -p "$extra" && fill watcher.service "$units/$app-watcher.service" && fill watcher.conf "$extra/watcher.conf" ||
+  watcher=failed
+# Which deployment brought the build: its reports bear the id.
+printf '%s %s\n' "$build" "${DEPLOYMENT_ID:-}" >>"$home/deployments" || watcher=failed
 
 systemctl daemon-reload
-finish "\"release\":\"$release\",\"dependencies\":\"$dependencies\",\"smoke\":\"$smoke\",\"heartbeat\":\"$heartbeat\""
+
+# One that runs goes on as this build's; a notice given meanwhile is still there a moment later. Where none ever ran,
+# the worker's start brings it.
+if [ -e "$root/var/lib/shipit/$app/watch.lock" ]; then
+  systemctl try-restart --no-block "$app-watcher.service" || watcher=failed
+fi
+finish "\"release\":\"$release\",\"dependencies\":\"$dependencies\",\"smoke\":\"$smoke\",\"watcher\":\"$watcher\""

@@ -14,7 +14,8 @@ Each stage ends at once when the process does. Its last line is JSON, {"how": "w
 same time, each keeps to its own deadlines, and SIGQUIT is sent by one of them.
 
 A flag goes before the environment (SHIPIT_DRAIN_WAIT, SHIPIT_DRAIN_GRACE, SHIPIT_DRAIN_COLD), that before
-defaults.env beside this file. Standard library alone, Python 3.9 and later. Made to be the unit's ExecStop=.
+settings.env and defaults.env beside this file. Standard library alone, Python 3.9 and later. Made to be the unit's
+ExecStop=.
 """
 
 from __future__ import annotations
@@ -149,11 +150,12 @@ def drain(pid: int, wait: float, grace: float, cold: float) -> str:
 
 
 def default(name: str) -> float:
-    """Return SHIPIT_DRAIN_<name> of the environment, else of defaults.env beside this file, else what is built in."""
+    """Return SHIPIT_DRAIN_<name> of the environment, else of the files beside this one, else what is built in."""
     key = f"SHIPIT_DRAIN_{name}"
     rows = [f"{key}={os.environ.get(key, '')}"]
-    with contextlib.suppress(OSError):
-        rows += Path(__file__).with_name("defaults.env").read_text(encoding="utf-8").splitlines()
+    for file in ("settings.env", "defaults.env"):
+        with contextlib.suppress(OSError):
+            rows += Path(__file__).with_name(file).read_text(encoding="utf-8").splitlines()
     for row in rows:
         found, _, value = row.partition("=")
         try:

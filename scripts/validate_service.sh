@@ -24,8 +24,12 @@ tr '\0' '\n' <"/proc/$pid/environ" | grep -qxF "SHIPIT_BUILD=$build" || die "pro
 folder=$(readlink "/proc/$pid/cwd")
 [ "$folder" = "$(cd "$release" && pwd -P)" ] || die "process $pid runs in $folder, not in $release"
 
-# Success is what the instance reports: one that cannot be heard is not up to date for anybody.
-python3 -I -S "${0%/*}/report.py" "$home" "$pid" deploy ||
-  die "the worker runs $build, but this instance could not report it"
+# Success is what the instance reports, so one that may not is not up to date for anybody. While S3 is only out of
+# reach the report waits on disk, and the watcher sends it (75, EX_TEMPFAIL).
+report=sent
+python3 -B -I -S "${0%/*}/report.py" "$home" "$pid" deploy || {
+  [ $? = 75 ] || die "the worker runs $build, but this instance could not report it"
+  report=waits
+}
 pruned=$(prune)
-finish "\"pid\":$pid,\"report\":\"sent\",\"pruned\":$pruned"
+finish "\"pid\":$pid,\"report\":\"$report\",\"pruned\":$pruned"

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).parents[1]
 
+#: What STS says of the instance's role.
+USER_ID = f"AROAEXAMPLEEXAMPLE000:{FACTS.id}"
+
 SYSTEMCTL = """#!/bin/sh
 # Note the call; answer as the file named for the verb says.
 echo "$*" >>"$ANSWERS/calls"
@@ -66,6 +69,9 @@ def services() -> Iterator[tuple[str, FakeS3]]:
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"].startswith("/_imds"):
             return imds({**environ, "PATH_INFO": environ["PATH_INFO"].removeprefix("/_imds")}, start_response)
+        if environ["REQUEST_METHOD"] == "POST":
+            start_response("200 OK", [])
+            return [f"<UserId>{USER_ID}</UserId>".encode()]
         return s3(environ, start_response)
 
     server = make_server("127.0.0.1", 0, serve, handler_class=_Quiet)
@@ -177,6 +183,7 @@ class Host:
             "DEPLOYMENT_ID": "d-1",
             "LIFECYCLE_EVENT": "Event",
             "AWS_ENDPOINT_URL_S3": self.endpoint,
+            "AWS_ENDPOINT_URL_STS": self.endpoint,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{self.endpoint}/_imds/{FACTS.id}/",
             **(more or {}),
         }

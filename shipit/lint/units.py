@@ -52,7 +52,7 @@ SPOT_CRON = Rule(
     finds="a spot watcher run by cron or by a timer",
     why="a reclaim is announced 120 s ahead and cron looks once a minute, so up to 60 of them are gone; measured, a "
     "service that polls every 5 s had short tasks done 4.8 s after a notice of 20 s",
-    fix="poll from a systemd service that runs all the time, every 5 s",
+    fix="leave it to scripts/watch.py, a systemd service that looks every 5 s (docs/watcher.md)",
 )
 RULES = (KILL_MODE, STOP_TIMEOUT, CURRENT, TYPE, RESTART, SPOT_CRON)
 

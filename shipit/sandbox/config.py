@@ -55,6 +55,11 @@ class SandboxConfig:
         """Return where instances report to, as `s3://bucket/prefix`."""
         return f"s3://{self.report_bucket}/{self.report_prefix}/reports/v1"
 
+    @property
+    def history(self) -> str:
+        """Return where what instances report of starts, deployments and ends is kept for longer."""
+        return f"s3://{self.report_bucket}/{self.report_prefix}/history/v1"
+
     def to_json(self) -> str:
         """Return the configuration as JSON; `from_json` reads it back."""
         return json.dumps(asdict(self), sort_keys=True)

@@ -58,7 +58,8 @@ class Membership:
             present = {
                 instance: (group, az)
                 for group, instance, state, az in self._moto.members()
-                if not state.startswith("Terminat")
+                # One that waits for its watcher is there until it has drained.
+                if not state.startswith("Terminat") or state == "Terminating:Wait"
             }
             for instance in [i for i in self._known if i not in present]:
                 self._known.discard(instance)
@@ -82,4 +83,5 @@ class Membership:
             lifecycle="spot",
             region=self._config.region,
             reports=self._config.reports,
+            history=self._config.history,
         )

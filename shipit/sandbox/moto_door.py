@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 # Loading moto's list of images takes 3 s (reference codedeploy.md, section 6), and must be off before it is imported.
@@ -131,17 +131,54 @@ class Moto:
             instance._reason = message
         self._asg.notify_terminate_instances(ids)
 
-    def scale(self, name: str, by: int) -> None:
-        """Change a group's desired capacity, as a scaling policy does; raises ValueError beyond its bounds."""
+    def scale(self, name: str, by: int, *, on_shrink: Callable[[str, int], None] = lambda group, count: None) -> None:
+        """Change a group's desired capacity, as a scaling policy does; raises ValueError beyond its bounds.
+
+        `on_shrink` hears by how many instances the group will shrink, and may `hold` them first.
+        """
         group = self._asg.autoscaling_groups[name]
         least, most = group.min_size or 0, group.max_size or 0
         size = (group.desired_capacity or 0) + by
         if not least <= size <= most:
             raise ValueError(f"{name} has {least} to {most} instances, not {size}")
+        if by < 0:
+            on_shrink(name, -by)
         before = {state.instance.id: place for place, state in enumerate(group.instance_states)}
         self._asg.set_desired_capacity(name, size)
         # moto puts those that stay into a set: without this, the same seed would choose others each time.
         group.instance_states.sort(key=lambda state: before.get(state.instance.id, len(before)))
+
+    def create_termination_hook(self, group: str, name: str, timeout: int) -> None:
+        """Give a group a lifecycle hook that holds what it lets go, for so many seconds."""
+        self._asg.create_lifecycle_hook(name, group, "autoscaling:EC2_INSTANCE_TERMINATING", timeout, "CONTINUE")
+
+    def hook_timeout(self, group: str, hook: str) -> float | None:
+        """Return after how many seconds a termination hook lets an instance go; None where there is no such hook."""
+        found = [
+            one
+            for one in self._asg.describe_lifecycle_hooks(group, [hook])
+            if one.lifecycle_transition == "autoscaling:EC2_INSTANCE_TERMINATING"
+        ]
+        return float(found[0].heartbeat_timeout) if found else None
+
+    def hold(self, group: str, count: int, held: Callable[[str], bool]) -> list[str]:
+        """Let the first `count` instances in service wait for their end, where `held` says so; return who waits.
+
+        Each of them counts no more for the group's size, which is for the caller to change.
+        """
+        leaving = [s for s in self._asg.autoscaling_groups[group].instance_states if s.lifecycle_state == "InService"]
+        waiting = [state for state in leaving[:count] if held(state.instance.id)]
+        for state in waiting:
+            state.lifecycle_state = "Terminating:Wait"
+            state.protected_from_scale_in = True  # or moto would end it as the next one to go
+        return [state.instance.id for state in waiting]
+
+    def let_go(self, instance_id: str) -> None:
+        """End an instance that waits; its group launches no other."""
+        for group in self._asg.autoscaling_groups.values():
+            if any(state.instance.id == instance_id for state in group.instance_states):
+                group.instance_states = [s for s in group.instance_states if s.instance.id != instance_id]
+                self._ec2.terminate_instances([instance_id])
 
     def groups(self) -> list[str]:
         """Return the names of all groups."""

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from shipit.sandbox.control import Control
 from shipit.sandbox.faults.requests import RequestFaults, read_body
-from shipit.sandbox.instance.imds import is_from_instance
+from shipit.sandbox.instance.role import caller, caller_identity, is_from_instance
 from shipit.sandbox.moto_door import is_about_instances, may_change_instances
 from shipit.sandbox.wire import JsonService
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+_JSON, _XML = "application/x-amz-json-1.1", "text/xml"
 _CONTROL, _IMDS = "/_sandbox/", "/_imds/"
 _REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 500: "Internal Server Error"}
 
@@ -31,12 +32,14 @@ class Routes:
         services: Mapping[str, JsonService],
         imds: WSGIApplication,
         moto: WSGIApplication,
+        lifecycle_actions: Callable[[bytes], tuple[int, bytes] | None],
         on_request: Callable[[WSGIEnvironment], None],
         on_change: Callable[[], None],
     ) -> None:
         """Serve `services` by the first part of `X-Amz-Target`, and leave to `moto` what is nobody else's.
 
-        `faults` befall the requests of clients, not those of the sandbox's own instances. `on_request` is called
+        `faults` befall the requests of clients, not those of the sandbox's own instances. `lifecycle_actions` answers
+        those forms to Auto Scaling that moto does not know, and None for all others. `on_request` is called
         before each request but those to `control`, `on_change` after each that may have changed who is in which Auto
         Scaling group, before its client reads the answer.
         """
@@ -45,6 +48,7 @@ class Routes:
         self._services = services
         self._imds = imds
         self._moto = moto
+        self._lifecycle_actions = lifecycle_actions
         self._on_request = on_request
         self._on_change = on_change
 
@@ -67,9 +71,15 @@ class Routes:
         service, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")
         if service in self._services:
             return _reply(start_response, *self._services[service].handle(operation, read_body(environ)))
-        if not is_about_instances(environ.get("HTTP_AUTHORIZATION", "")):
+        authorization = environ.get("HTTP_AUTHORIZATION", "")
+        asks_who_it_is = "/sts/aws4_request" in authorization and caller(environ)
+        if not asks_who_it_is and not is_about_instances(authorization):
             return self._moto(environ, start_response)
         form = read_body(environ)
+        if asks_who_it_is and b"Action=GetCallerIdentity" in form:
+            return _reply(start_response, 200, caller_identity(asks_who_it_is), _XML)
+        if (answered := self._lifecycle_actions(form)) is not None:
+            return _reply(start_response, *answered, _XML)
         answer = self._moto({**environ, "wsgi.input": io.BytesIO(form)}, start_response)
         if may_change_instances(form):
             self._on_change()
@@ -87,9 +97,8 @@ def _is_from_a_browser(environ: WSGIEnvironment) -> bool:
     return not local or "HTTP_ORIGIN" in environ or "HTTP_SEC_FETCH_SITE" in environ
 
 
-def _reply(start_response: StartResponse, status: int, body: bytes) -> Iterable[bytes]:
+def _reply(start_response: StartResponse, status: int, body: bytes, kind: str = _JSON) -> Iterable[bytes]:
     start_response(
-        f"{status} {_REASONS.get(status, 'Error')}",
-        [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(body)))],
+        f"{status} {_REASONS.get(status, 'Error')}", [("Content-Type", kind), ("Content-Length", str(len(body)))]
     )
     return [body]

@@ -9,6 +9,7 @@ from shipit import sql
 from shipit.sandbox.config import SandboxConfig
 from shipit.sandbox.instance.facts import ACCOUNT
 from shipit.sandbox.moto_door import Moto
+from shipit.sandbox.scale_in import HOOK, TIMEOUT
 
 _TEMPLATE = "shipit-worker"
 _ROLE = f"arn:aws:iam::{ACCOUNT}:role/shipit-codedeploy"
@@ -61,6 +62,7 @@ def seed_moto(moto: Moto, config: SandboxConfig) -> None:
     for queue, size in zip(config.queues, sizes(config.instances, len(config.queues), even=config.even), strict=True):
         tags = {config.queue_tag: queue, **config.tags}
         moto.create_group(f"{config.application}-{queue}", _TEMPLATE, size, tags)
+        moto.create_termination_hook(f"{config.application}-{queue}", HOOK, TIMEOUT)
 
 
 def seed_codedeploy(codedeploy: Operations, config: SandboxConfig) -> None:

@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,14 +33,16 @@ from shipit.sandbox.faults.instances import FaultyAgent
 from shipit.sandbox.idleness import Idleness
 from shipit.sandbox.instance.agent import ProcessAgent
 from shipit.sandbox.instance.heartbeat import Heartbeats
-from shipit.sandbox.instance.imds import Imds, is_from_instance
+from shipit.sandbox.instance.imds import Imds
 from shipit.sandbox.instance.processes import clean_leftovers, instances_folder, journal_folder
+from shipit.sandbox.instance.role import is_from_instance
 from shipit.sandbox.membership import Membership
 from shipit.sandbox.moto_door import Moto, MotoRequestHandler
 from shipit.sandbox.moto_queues import FairQueues
 from shipit.sandbox.objects import MotoObjects
 from shipit.sandbox.routes import Routes
 from shipit.sandbox.running import Running, process_start
+from shipit.sandbox.scale_in import ScaleIn
 from shipit.sandbox.seed import seed_athena, seed_codedeploy, seed_moto
 from shipit.sandbox.turns import ConditionalWritesInTurn
 from shipit.sandbox.wire import JsonService
@@ -97,6 +100,7 @@ class Daemon:
             if isinstance(self._workers, ProcessAgent)
             else None
         )
+        self._scale_in = ScaleIn(self._moto, self._workers.is_watched, lambda: self._follow_changes())
         self._members = Membership(self._moto, config, self._workers)
         self._members.reconcile()
         self._agent = FaultyAgent(
@@ -112,6 +116,8 @@ class Daemon:
         self._stopping = threading.Event()
         #: When instances end that were given notice; ids are never used again.
         self._ends_at: dict[str, datetime] = {}
+        #: Until when the metadata service of an instance is out of order, by time.monotonic.
+        self._blind_until: dict[str, float] = {}
         self._since = datetime.now(UTC)
         self._routes = self._make_routes()
 
@@ -189,9 +195,16 @@ class Daemon:
         """Kill the workers of instances without a word; return how many there were."""
         return self._workers.kill(ids, f"{self._config.application}@*.service")
 
+    def blind(self, ids: list[str], seconds: float) -> None:
+        """Let the metadata service of these instances answer 503 for so many real seconds."""
+        self._blind_until.update(dict.fromkeys(ids, time.monotonic() + seconds))
+
     def scale(self, group: str, by: int) -> None:
-        """Let an Auto Scaling group grow or shrink; raises ValueError beyond its bounds."""
-        self._moto.scale(group, by)
+        """Let an Auto Scaling group grow or shrink; raises ValueError beyond its bounds.
+
+        An instance that goes and has a watcher waits for that, as its group's hook says.
+        """
+        self._moto.scale(group, by, on_shrink=self._scale_in.begin)
         self._follow_changes()
 
     def _take_away(self, instance_id: str) -> None:
@@ -224,8 +237,14 @@ class Daemon:
             control=control,
             faults=faults.requests,
             services={"CodeDeploy_20141006": codedeploy, "AmazonAthena": JsonService("athena", self._athena)},
-            imds=Imds(self._workers.find, self._ends_at.get),
+            imds=Imds(
+                self._workers.find,
+                self._ends_at.get,
+                target=self._scale_in.target,
+                fails=lambda instance_id: time.monotonic() < self._blind_until.get(instance_id, 0.0),
+            ),
             moto=ConditionalWritesInTurn(self._queues),
+            lifecycle_actions=self._scale_in.answer,
             on_request=self._note_use,
             on_change=self._follow_changes,
         )

@@ -21,6 +21,9 @@ class Workers(Agent, Hosts, Protocol):
     def find(self, instance_id: str) -> InstanceFacts | None:
         """Return the facts of an instance, None for an unknown one."""
 
+    def is_watched(self, instance_id: str) -> bool:
+        """Tell whether a watcher runs on the instance."""
+
     def kill(self, ids: Collection[str], pattern: str) -> int:
         """Kill the main processes of these instances' units that match, as the kernel does; return how many."""
 
@@ -41,6 +44,10 @@ class ScriptedWorkers(ScriptedAgent):
         """Know nobody: no process runs that would ask for its metadata."""
         return None
 
+    def is_watched(self, instance_id: str) -> bool:
+        """Have no process that would watch."""
+        return False
+
     def kill(self, ids: Collection[str], pattern: str) -> int:
         """Have no process that could be killed."""
         return 0
@@ -60,5 +67,5 @@ def make_workers(config: SandboxConfig, state: Path, clock: Clock, fetch: Callab
         config.hook_processes,
         stub=config.workers == "stub",
         real_queues=config.real_queues,
-        instance_env=config.instance_env,
+        instance_env={"SHIPIT_HEARTBEAT": f"{config.heartbeat:g}", **config.instance_env},
     )

@@ -18,6 +18,7 @@ import shipit.aws
 from shipit.verify import NAMESPACE
 
 GATEWAYS = Path(shipit.aws.__file__).parent
+INSTANCE = Path(__file__).parents[2] / "scripts/shipit_instance"
 PAGE = Path(__file__).parents[2] / "docs/iam.md"
 #: S3's actions are not named for its operations (S3 User Guide, "Required permissions for S3 API operations").
 S3 = {
@@ -125,6 +126,19 @@ def test_the_deployer_may_do_what_the_gateways_call_and_no_more() -> None:
 def test_setup_may_do_what_its_gateways_call_and_no_more() -> None:
     statements = frozenset(call for call in calls() if call[0] == "athena")
     assert granted(policies()["Setup"]) == needed(calls(GATEWAYS / "setup") | statements, CHECKED_AT_SETUP)
+
+
+def test_an_instance_may_do_what_its_scripts_call_and_fetch_its_bundle() -> None:
+    scripts = "".join(path.read_text(encoding="utf-8") for path in INSTANCE.glob("*.py"))
+    called = set(re.findall(r'\.call\(\s*"(\w+)", "(\w+)"', scripts))
+    assert called == {
+        ("sts", "GetCallerIdentity"),
+        ("autoscaling", "RecordLifecycleActionHeartbeat"),
+        ("autoscaling", "CompleteLifecycleAction"),
+    }
+    # STS answers this one whatever a policy says (its API reference); the agent fetches the bundle.
+    wanted = {f"{service}:{name}" for service, name in called if service != "sts"}
+    assert granted(policies()["Instance"]) == wanted | {"s3:PutObject", "s3:GetObject", "s3:GetObjectVersion"}
 
 
 def test_every_policy_is_one_that_iam_would_take() -> None:

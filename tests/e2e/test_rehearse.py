@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from project import REPOSITORY, Project, Ran
+from project import Project, Ran
 
 from shipit.sandbox.instance.processes import MARK
 
@@ -33,21 +32,6 @@ def nap(seconds: float) -> None:
 
     time.sleep(seconds)
 """
-NOTICE = """
-import os, subprocess, sys, time, urllib.error, urllib.request
-
-home = os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"] + "latest/"
-ttl = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
-while True:
-    time.sleep(1)
-    try:
-        token = urllib.request.urlopen(urllib.request.Request(home + "api/token", method="PUT", headers=ttl)).read()
-        asked = {"X-aws-ec2-metadata-token": token.decode()}
-        urllib.request.urlopen(urllib.request.Request(home + "meta-data/spot/instance-action", headers=asked))
-    except urllib.error.HTTPError:
-        continue
-    sys.exit(subprocess.call([sys.executable, "scripts/drain.py", "--pid", sys.argv[1]]))
-"""
 ALONE = """
 [rehearse]
 instances = 1
@@ -65,7 +49,6 @@ class Rehearsed(Project):
         tasks.write_text(tasks.read_text() + NAP)
         with (root / "worker/scripts/settings.env").open("a") as settings:
             settings.write("SHIPIT_CELERY_ARGS=--concurrency 1\n")
-        _heed_notices(root)
         self.commit("the build before")
 
     def rehearse(self, *flags: str) -> Ran:
@@ -85,16 +68,6 @@ class Rehearsed(Project):
             except OSError:
                 continue
         return found
-
-
-def _heed_notices(root: Path) -> None:
-    """Give the worker a drain on a spot notice, which the bundle does not bring."""
-    (root / "worker/notice.py").write_text(NOTICE)
-    worker = root / START
-    shutil.copy(REPOSITORY / "scripts/start_worker.sh", worker)
-    head, start, command = worker.read_text().partition('exec "$python"')
-    assert start
-    worker.write_text(f'{head}"$python" notice.py $$ &\n{start}{command}')
 
 
 @pytest.fixture

@@ -6,9 +6,12 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 from daemons import Sandbox, eventually, small
+
+from shipit.sandbox.instance.role import ACCESS_KEY, ROLE_ID
 
 APPLICATION = {"applicationName": "worker"}
 
@@ -143,6 +146,37 @@ def test_a_reclaimed_instance_is_replaced_and_ec2_knows_what_became_of_it(sandbo
     assert before[0] not in members(sandbox, "reports")
     found = sandbox.client("ec2").describe_instances(InstanceIds=before[:1])["Reservations"][0]["Instances"][0]
     assert (found["State"]["Name"], found["InstanceLifecycle"]) == ("terminated", "spot")
+
+
+def test_an_instance_is_told_who_it_is_and_everybody_else_what_moto_says(sandbox: Sandbox) -> None:
+    instance = members(sandbox, "email")[0]
+    mine = boto3.client(
+        "sts",
+        region_name="us-east-1",
+        endpoint_url=sandbox.config.url,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key="sandbox",
+        aws_session_token=f"sandbox-{instance}",
+    )
+    assert mine.get_caller_identity()["UserId"] == f"{ROLE_ID}:{instance}"
+    assert instance not in sandbox.client("sts").get_caller_identity()["UserId"]
+
+
+def test_every_group_has_the_hook_and_an_instance_that_nobody_watches_waits_for_nothing(sandbox: Sandbox) -> None:
+    asg = sandbox.client("autoscaling")
+    (hook,) = asg.describe_lifecycle_hooks(AutoScalingGroupName="worker-email")["LifecycleHooks"]
+    assert (hook["LifecycleHookName"], hook["LifecycleTransition"]) == (
+        "shipit-drain",
+        "autoscaling:EC2_INSTANCE_TERMINATING",
+    )
+    names = {"AutoScalingGroupName": "worker-email", "LifecycleHookName": "shipit-drain"}
+    for call in (
+        lambda one: asg.record_lifecycle_action_heartbeat(InstanceId=one, **names),
+        lambda one: asg.complete_lifecycle_action(InstanceId=one, LifecycleActionResult="CONTINUE", **names),
+    ):
+        with pytest.raises(ClientError, match="No active Lifecycle Action found") as e:
+            call(members(sandbox, "email")[0])
+        assert e.value.response["Error"]["Code"] == "ValidationError"
 
 
 def test_a_throttled_call_is_refused_as_aws_refuses_it(sandbox: Sandbox) -> None:

@@ -19,8 +19,8 @@ from daemons import Sandbox, eventually, small
 
 from shipit.errors import PreflightError, ShipitError
 from shipit.sandbox import lifecycle
-from shipit.sandbox.instance.imds import ACCESS_KEY
 from shipit.sandbox.instance.processes import MARK
+from shipit.sandbox.instance.role import ACCESS_KEY
 from shipit.sandbox.running import Running, process_start
 
 

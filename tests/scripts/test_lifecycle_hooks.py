@@ -389,8 +389,18 @@ def test_an_instance_that_cannot_report_is_not_deployed_to(host: Host) -> None:
     assert "HTTP 403" in result.stderr
 
 
+def test_a_report_that_waits_for_s3_does_not_fail_a_healthy_worker(host: Host) -> None:
+    host.prepare(NEW)
+    host.work(NEW)
+    host.s3.statuses = [503] * 9
+    result = host.hook("validate_service.sh")
+    assert last_line(result)["report"] == "waits"
+    assert "HTTP 503" in result.stderr
+    assert host.s3.objects == {}
+
+
 def test_the_hooks_are_plain_sh() -> None:
     scripts = sorted((Path(__file__).parents[2] / "scripts").glob("*.sh"))
-    assert len(scripts) == 9
+    assert len(scripts) == 8
     for script in scripts:
         assert subprocess.run(["sh", "-n", str(script)], check=False).returncode == 0

@@ -118,6 +118,13 @@ CATALOGUE: Mapping[str, Kind] = {
             may=("seed",),
         ),
         Kind(
+            name="metadata",
+            line="the metadata service of instances answers 503, for so many real seconds",
+            example="--number 1 --seconds 30",
+            must=(_WHO, ("seconds",)),
+            may=("seed",),
+        ),
+        Kind(
             name="scale",
             line="Auto Scaling groups grow or shrink, as by a scaling policy",
             example="--group reports --by -1",

@@ -37,6 +37,9 @@ class Fleet(Protocol):
     def kill(self, ids: list[str]) -> int:
         """Kill the workers of instances, and return how many processes that were."""
 
+    def blind(self, ids: list[str], seconds: float) -> None:
+        """Let the metadata service of instances fail for so many seconds."""
+
     def scale(self, group: str, by: int) -> None:
         """Change a group's size; raises ValueError beyond its bounds."""
 
@@ -129,6 +132,10 @@ class Faults:
             case "kill":
                 ids = self._sample(values)
                 return f"{self._parts.fleet.kill(ids)} on {', '.join(ids)}"
+            case "metadata":
+                ids = self._sample(values)
+                self._parts.fleet.blind(ids, values["seconds"])
+                return f"{len(ids)} for {values['seconds']:g} s: {', '.join(ids)}"
             case "scale":
                 for group in self._groups(values["group"]):
                     self._parts.fleet.scale(f"{self._parts.application}-{group}", values["by"])

@@ -45,6 +45,8 @@ class _Instance:
     units: Units
     #: What every process of the instance has in its environment.
     environment: dict[str, str]
+    #: Whether its units run idle processes in place of their programs, and nobody watches it.
+    stub: bool
 
 
 class ProcessAgent:
@@ -98,7 +100,9 @@ class ProcessAgent:
         write_journalctl(folder.programs, journal)
         units = Units(folder.units, environment, stub=stub, journal=journal)
         with self._lock:
-            self._instances[facts.id] = _Instance(facts=facts, folder=folder, units=units, environment=environment)
+            self._instances[facts.id] = _Instance(
+                facts=facts, folder=folder, units=units, environment=environment, stub=stub
+            )
 
     def remove(self, instance_id: str) -> None:
         """End an instance as a reclaim does: processes killed, no event ever answered.
@@ -119,6 +123,11 @@ class ProcessAgent:
             instance = self._instances.get(instance_id)
         return instance.facts if instance else None
 
+    def is_watched(self, instance_id: str) -> bool:
+        """Tell whether a watcher runs on the instance: a unit that a worker's unit wanted."""
+        units = self._units(instance_id)
+        return units is not None and any(one.active == "active" for one in units.matching("*-watcher.service"))
+
     def kill(self, ids: Collection[str], pattern: str) -> int:
         """Kill (SIGKILL) the main processes of these instances' units that match a pattern; return how many.
 
@@ -136,14 +145,15 @@ class ProcessAgent:
     def heartbeat(self, instance_id: str, done: Callable[[], None]) -> None:
         """Let the instance's running worker report, in a slot; `done` is called when that is over, however it went.
 
-        An unknown instance sends nothing, nor does one without an active worker. `close` may drop what waits.
+        An unknown instance sends nothing, nor does one without an active worker, nor one whose units are real: its
+        own watcher does. `close` may drop what waits.
         """
 
         def job(slot: Slot) -> None:
             try:
                 with self._lock:
                     instance = self._instances.get(instance_id)
-                if instance is not None:
+                if instance is not None and instance.stub:
                     states = instance.units.matching("*@*.service")
                     pids = [state.main_pid for state in states if state.active == "active"]
                     send_report(pids, instance.folder.root, instance.environment, slot.give_up)
@@ -230,8 +240,7 @@ class ProcessAgent:
             "SHIPIT_ROOT": str(folder.root),
             MARK: str(folder.path),
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{self._endpoint}/_imds/{facts.id}/",
-            "AWS_ENDPOINT_URL_S3": self._endpoint,
-            "AWS_ENDPOINT_URL_SQS": self._endpoint,
+            **{f"AWS_ENDPOINT_URL_{service}": self._endpoint for service in ("S3", "SQS", "STS", "AUTO_SCALING")},
         }
 
 

@@ -11,7 +11,10 @@ ACCOUNT = "123456789012"
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceFacts:
-    """Describe one instance: `lifecycle` is `spot` or `on-demand`, `reports` an `s3://bucket/prefix` URL."""
+    """Describe one instance: `lifecycle` is `spot` or `on-demand`.
+
+    `reports` and `history` are `s3://bucket/prefix` URLs; without the latter no history is kept.
+    """
 
     id: str
     asg: str
@@ -20,6 +23,7 @@ class InstanceFacts:
     lifecycle: str
     region: str
     reports: str
+    history: str = ""
 
     def env_file(self, more: Mapping[str, str]) -> str:
         """Return the lines of `/etc/shipit/instance.env`, which user data writes on a real instance.
@@ -28,6 +32,7 @@ class InstanceFacts:
         """
         values = {
             "SHIPIT_REPORTS": self.reports,
+            **({"SHIPIT_HISTORY": self.history} if self.history else {}),
             "SHIPIT_QUEUE": self.queue,
             "SHIPIT_ASG": self.asg,
             "AWS_REGION": self.region,

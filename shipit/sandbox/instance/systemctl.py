@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import signal
 import socket
 import struct
 import sys
@@ -79,9 +80,10 @@ class _Call:
 def run(units: Units, arguments: Sequence[str]) -> tuple[int, str, str]:
     """Carry out one call of systemctl; return its exit code and what it prints on stdout and stderr.
 
-    Knows what hooks need: daemon-reload, start, stop, restart, enable, disable, is-active, is-failed, is-enabled,
-    show, status, list-units; `--now`, `--no-block`, `-p`, `--value`, `--quiet`. Exit codes are systemctl(1)'s;
-    options that only shape the output for people are accepted and ignored.
+    Knows what hooks and the watcher need: daemon-reload, start, stop, restart, try-restart, kill, enable, disable,
+    is-active, is-failed, is-enabled, show, status, list-units; `--now`, `--no-block`, `-p`, `--value`, `--quiet`,
+    `--signal=`; a pattern in place of a unit for `show`. Exit codes are systemctl(1)'s; options that only shape the
+    output for people are accepted and ignored.
     """
     call = _parse(arguments)
     verb = _VERBS.get(call.verb)
@@ -143,6 +145,28 @@ def _restart(units: Units, call: _Call) -> tuple[int, str]:
     return 0, ""
 
 
+def _try_restart(units: Units, call: _Call) -> tuple[int, str]:
+    def restart(name: str) -> None:
+        units.stop(name)
+        units.start(name)
+
+    for name in call.names:
+        if units.state(name).active == "active":
+            if "--no-block" in call.options:
+                threading.Thread(target=restart, args=(name,), name=f"restart {name}", daemon=True).start()
+            else:
+                restart(name)
+    return 0, ""
+
+
+def _kill(units: Units, call: _Call) -> tuple[int, str]:
+    wanted = next((one.partition("=")[2] for one in call.options if one.startswith("--signal=")), "TERM")
+    number = signal.Signals[f"SIG{wanted.removeprefix('SIG')}"]
+    for name in call.names:
+        units.signal(name, number)
+    return 0, ""
+
+
 def _enable(units: Units, call: _Call) -> tuple[int, str]:
     for name in call.names:
         units.enable(name, True)
@@ -171,12 +195,14 @@ def _is_failed(units: Units, call: _Call) -> tuple[int, str]:
 
 
 def _show(units: Units, call: _Call) -> tuple[int, str]:
-    lines: list[str] = []
+    blocks: list[str] = []
     for name in call.names:
-        known = _properties(units.state(name))
-        asked = [key for key in call.properties or known if key in known]
-        lines += [known[key] if "--value" in call.options else f"{key}={known[key]}" for key in asked]
-    return 0, "".join(f"{line}\n" for line in lines)
+        states = units.matching(name) if set(name) & set("*?[") else [units.state(name)]
+        for known in map(_properties, states):
+            asked = [key for key in call.properties or known if key in known]
+            lines = [known[key] if "--value" in call.options else f"{key}={known[key]}" for key in asked]
+            blocks.append("".join(f"{line}\n" for line in lines))
+    return 0, "\n".join(blocks)
 
 
 def _status(units: Units, call: _Call) -> tuple[int, str]:
@@ -209,6 +235,8 @@ _VERBS: dict[str, Callable[[Units, _Call], tuple[int, str]]] = {
     "start": _start,
     "stop": _stop,
     "restart": _restart,
+    "try-restart": _try_restart,
+    "kill": _kill,
     "enable": _enable,
     "disable": _disable,
     "is-enabled": _is_enabled,

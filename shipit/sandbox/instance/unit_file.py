@@ -20,8 +20,8 @@ class Unit:
     """Hold what the stand-in honours of a service unit; times in seconds.
 
     `environment` is complete: Environment= and what the files of EnvironmentFile= held when the unit was read.
-    `restart` is Restart= (no, on-failure, always, ...), `restart_delay` RestartSec=. Everything else (User=, limits,
-    dependencies, other Exec lines) is ignored.
+    `restart` is Restart= (no, on-failure, always, ...), `restart_delay` RestartSec=, `wants` Wants=. Everything else
+    (User=, limits, other dependencies and Exec lines) is ignored.
     """
 
     name: str
@@ -36,12 +36,14 @@ class Unit:
     start_timeout: float
     restart: str
     restart_delay: float
+    wants: tuple[str, ...] = ()
 
 
 def load_unit(folder: Path, name: str) -> Unit:
     """Read unit `name` below `folder`; `worker@x.service` comes from the template `worker@.service`.
 
-    Raises BadUnit where there is none, or one without a usable ExecStart=.
+    Drop-ins, `*.conf` in the folder `<unit or template>.d`, add to it. Raises BadUnit where there is none, or one
+    without a usable ExecStart=.
     """
     prefix, at, instance = name.removesuffix(".service").partition("@")
     path = folder / name
@@ -49,7 +51,10 @@ def load_unit(folder: Path, name: str) -> Unit:
         path = folder / f"{prefix}@.service"
     if not path.is_file() or (at and not instance):
         raise BadUnit(f"Unit {name} not found.")
-    settings = _settings(path, {"%i": instance, "%I": _unescape(instance), "%n": name, "%p": prefix, "%%": "%"})
+    specifiers = {"%i": instance, "%I": _unescape(instance), "%n": name, "%p": prefix, "%%": "%"}
+    settings: dict[str, list[str]] = {}
+    for part in (path, *sorted(path.with_name(f"{path.name}.d").glob("*.conf"))):
+        _read_settings(part, specifiers, settings)
 
     def last(key: str, default: str) -> str:
         return (settings.get(key) or [default])[-1]
@@ -71,6 +76,7 @@ def load_unit(folder: Path, name: str) -> Unit:
             start_timeout=_seconds(last("TimeoutStartSec", "90")),
             restart=last("Restart", "no"),
             restart_delay=_seconds(last("RestartSec", "100ms")),
+            wants=tuple(wanted for line in settings.get("Wants", ()) for wanted in line.split()),
         )
     except (OSError, ValueError) as error:
         raise BadUnit(f"Unit {name} has a bad unit file setting: {error}") from error
@@ -84,9 +90,8 @@ def _words(line: str) -> tuple[str, ...]:
     return words
 
 
-def _settings(path: Path, specifiers: dict[str, str]) -> dict[str, list[str]]:
-    """Return each key's values in order; an empty value resets its key, as in systemd."""
-    settings: dict[str, list[str]] = {}
+def _read_settings(path: Path, specifiers: dict[str, str], settings: dict[str, list[str]]) -> None:
+    """Add each key's values in order; an empty value resets its key, as in systemd."""
     text = path.read_text(encoding="utf-8").replace("\\\n", " ")
     for line in text.splitlines():
         key, equals, value = line.strip().partition("=")
@@ -97,7 +102,6 @@ def _settings(path: Path, specifiers: dict[str, str]) -> dict[str, list[str]]:
             settings.setdefault(key.strip(), []).append(value)
         else:
             settings.pop(key.strip(), None)
-    return settings
 
 
 def _environment(settings: dict[str, list[str]]) -> dict[str, str]:

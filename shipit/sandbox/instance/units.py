@@ -22,7 +22,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO
 
-from shipit.sandbox.instance.unit_file import Unit, load_unit
+from shipit.sandbox.instance.unit_file import BadUnit, Unit, load_unit
 
 #: What runs in place of the program in mode "stub": a process that costs nothing.
 _STUB = ("sleep", "infinity")
@@ -95,7 +95,9 @@ class Units:
     def start(self, name: str) -> None:
         """Start a unit and wait until it is ready (Type=notify) or runs. Starting an active one does nothing.
 
-        Raises BadUnit for a unit that cannot be loaded, UnitFailed for one that does not come up.
+        The services that it wants are started first, and do not matter to it: none of their failures is its own. A
+        stub wants nothing, for a fleet of idle workers would have as many idle watchers. Raises BadUnit for a unit
+        that cannot be loaded, UnitFailed for one that does not come up.
         """
         service = self._service(name)
         with service.lock:
@@ -103,6 +105,9 @@ class Units:
                 return
             service.unit = load_unit(self._folder, name)
             service.restarts = 0
+            for wanted in () if self._stub else service.unit.wants:
+                with contextlib.suppress(BadUnit, UnitFailed):
+                    self.start(wanted)
             self._bring_up(service)
 
     def stop(self, name: str) -> None:
@@ -121,6 +126,13 @@ class Units:
                 self._run_stop_commands(service.process, service.unit)
                 _stop(service.process, service.unit)
             service.phase = "inactive"
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to all processes of a unit; one that does not run gets none."""
+        with self._lock:
+            service = self._services.get(name)
+        if service and service.process and service.process.poll() is None:
+            _signal_group(service.process, number)
 
     def enable(self, name: str, enabled: bool) -> None:
         """Record whether a unit would start at boot; an instance of the sandbox never boots twice."""

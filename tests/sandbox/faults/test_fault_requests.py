@@ -12,7 +12,7 @@ from daemons import Sandbox, eventually, small
 
 from shipit.sandbox.faults.refusals import Asked
 from shipit.sandbox.faults.requests import RequestFaults
-from shipit.sandbox.instance.imds import ACCESS_KEY
+from shipit.sandbox.instance.role import ACCESS_KEY
 
 APPLICATION = {"applicationName": "worker"}
 

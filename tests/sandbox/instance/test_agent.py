@@ -57,6 +57,8 @@ def test_hooks_get_the_agents_environment_and_nothing_of_the_daemons(driver: Dri
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:9/_imds/{ID}/",
         "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
         "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9",
+        "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9",
+        "AWS_ENDPOINT_URL_AUTO_SCALING": "http://127.0.0.1:9",
     }
 
 

@@ -18,7 +18,7 @@ from shipit.sandbox.clock import ManualClock
 from shipit.sandbox.instance.agent import ProcessAgent
 from shipit.sandbox.instance.folders import InstanceFolder
 from shipit.sandbox.instance.heartbeat import Heartbeats
-from shipit.sandbox.instance.imds import ACCESS_KEY, is_from_instance
+from shipit.sandbox.instance.role import ACCESS_KEY, is_from_instance
 
 # Says what it was called with, in place of a report.
 REPORT = """import json, os, sys

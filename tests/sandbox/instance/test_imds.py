@@ -18,8 +18,8 @@ OTHER = replace(FACTS, id="i-0fedcba9876543210", lifecycle="on-demand", queue="e
 class Client:
     """Call the WSGI application as a server would."""
 
-    def __init__(self, instance_id: str = FACTS.id) -> None:
-        self.imds = Imds({facts.id: facts for facts in (FACTS, OTHER)}.get)
+    def __init__(self, instance_id: str = FACTS.id, **more: Any) -> None:
+        self.imds = Imds({facts.id: facts for facts in (FACTS, OTHER)}.get, **more)
         self.id = instance_id
 
     def request(self, method: str, path: str, **headers: str) -> tuple[str, str]:
@@ -81,6 +81,36 @@ def test_a_token_takes_a_put_with_a_lifetime() -> None:
     assert Client().request("GET", "api/token", x_aws_ec2_metadata_token_ttl_seconds="60")[0] == "400 Bad Request"
 
 
+@pytest.mark.parametrize("seconds", ["0", "21601", "", "soon", "-1"])
+def test_a_lifetime_that_ec2_would_not_take_is_refused(seconds: str) -> None:
+    asked = Client().request("PUT", "api/token", x_aws_ec2_metadata_token_ttl_seconds=seconds)
+    assert asked[0] == "400 Bad Request"
+
+
+def test_a_token_expires_when_its_time_is_over_and_another_one_is_good() -> None:
+    now = [100.0]
+    client = Client(monotonic=lambda: now[0])
+    token = client.token()
+    now[0] = 159.0
+    assert client.request("GET", "meta-data/instance-id", x_aws_ec2_metadata_token=token)[0] == "200 OK"
+    now[0] = 161.0
+    assert client.request("GET", "meta-data/instance-id", x_aws_ec2_metadata_token=token)[0] == "401 Unauthorized"
+    assert client.get("meta-data/instance-id")[0] == "200 OK"
+
+
+def test_a_service_that_is_out_of_order_answers_503_whatever_it_is_asked() -> None:
+    client = Client(fails=lambda instance_id: instance_id == FACTS.id)
+    asked = client.request("PUT", "api/token", x_aws_ec2_metadata_token_ttl_seconds="60")
+    assert asked[0] == "503 Service Unavailable"
+    assert Client(OTHER.id, fails=lambda instance_id: instance_id == FACTS.id).token()
+
+
+def test_the_lifecycle_state_that_auto_scaling_aims_at_is_told() -> None:
+    path = "meta-data/autoscaling/target-lifecycle-state"
+    assert Client().get(path) == ("200 OK", "InService")
+    assert Client(target=lambda instance_id: "Terminated").get(path) == ("200 OK", "Terminated")
+
+
 def test_an_unknown_instance_is_not_found() -> None:
     assert (
         Client("i-unknown").request("PUT", "api/token", x_aws_ec2_metadata_token_ttl_seconds="60")[0]
@@ -95,4 +125,6 @@ def test_the_spot_notice_is_there_for_the_instance_that_is_taken_and_a_404_for_a
         client.imds = Imds({facts.id: facts for facts in (FACTS, OTHER)}.get, ends.get)
     notice = taken.get("meta-data/spot/instance-action")
     assert notice == ("200 OK", '{"action": "terminate", "time": "2026-11-25T12:00:20Z"}')
+    assert "noticeTime" in taken.get("meta-data/events/recommendations/rebalance")[1]
+    assert other.get("meta-data/events/recommendations/rebalance")[0].startswith("404")
     assert other.get("meta-data/spot/instance-action")[0].startswith("404")

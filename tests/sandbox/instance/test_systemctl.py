@@ -270,6 +270,53 @@ def test_show_prints_the_properties_asked_for(stub: Machine) -> None:
     assert stub("show -p MainPID --value worker@2")[1] == "0\n"
 
 
+def test_show_takes_a_pattern_and_leaves_a_line_between_units(stub: Machine) -> None:
+    stub.write()
+    assert stub("show --property=Id,ActiveState worker@*.service") == (0, "", "")
+    stub("start worker@1 worker@2 worker@3")
+    stub("stop worker@2")
+    assert stub("show --property=Id,ActiveState worker@*.service")[1] == (
+        "Id=worker@1.service\nActiveState=active\n\nId=worker@3.service\nActiveState=active\n"
+    )
+
+
+def test_a_restart_on_trial_leaves_a_unit_that_does_not_run_alone(real: Machine) -> None:
+    real.write()
+    assert real("try-restart worker@1")[0] == 0
+    assert real.pid == 0
+    real("start worker@1")
+    pid = real.pid
+    assert real("try-restart --no-block worker@1")[0] == 0
+    while real.pid in (0, pid):
+        pass_time()
+
+
+def test_kill_signals_a_unit(real: Machine) -> None:
+    real.write()
+    assert real("kill --signal=KILL worker@1")[0] == 0
+    real("start worker@1")
+    real("kill --signal=KILL worker@1")
+    while real("is-failed worker@1")[0]:
+        pass_time()
+
+
+def test_what_a_unit_wants_is_started_with_it_and_cannot_fail_it(real: Machine) -> None:
+    real.write(settings="[Unit]\nWants=network-online.target broken.service helper.service")
+    helper = f"[Service]\nExecStart={real.folder}/program\n"
+    (real.folder / "helper.service").write_text(helper)
+    (real.folder / "broken.service").write_text("[Service]\nExecStart=/nowhere\n")
+    assert real("start worker@1")[0] == 0
+    assert real("is-active helper")[0] == 0
+    assert real("is-active broken")[0] == 3
+
+
+def test_a_stub_wants_nothing(stub: Machine) -> None:
+    stub.write(settings="[Unit]\nWants=helper.service")
+    (stub.folder / "helper.service").write_text(f"[Service]\nExecStart={stub.folder}/program\n")
+    stub("start worker@1")
+    assert stub("is-active helper")[0] == 3
+
+
 def test_status_says_whether_it_runs(stub: Machine) -> None:
     stub.write()
     assert stub("status worker@1")[0] == 3

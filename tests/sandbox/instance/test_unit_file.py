@@ -93,3 +93,11 @@ def test_a_units_own_file_wins_over_the_template(tmp_path: Path) -> None:
 def test_a_unit_that_systemd_would_not_load_is_refused(text: str, name: str, why: str, tmp_path: Path) -> None:
     with pytest.raises(BadUnit, match=why):
         load(tmp_path, text, name)
+
+
+def test_drop_ins_of_a_template_add_to_its_units(tmp_path: Path) -> None:
+    (tmp_path / "worker@.service.d").mkdir()
+    (tmp_path / "worker@.service.d/b.conf").write_text("[Service]\nExecStart=\nExecStart=/other\n")
+    (tmp_path / "worker@.service.d/a.conf").write_text("[Unit]\nWants=x-%i.service y.service\n")
+    unit = load(tmp_path, "ExecStart=/run", "worker@1.service")
+    assert (unit.command, unit.wants) == (("/other",), ("x-1.service", "y.service"))

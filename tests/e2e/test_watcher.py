@@ -1,0 +1,100 @@
+"""The watcher that the bundle brings, on instances of the sandbox: reports, a scale-in and a reclaim, as on AWS."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemons import eventually
+from project import Project
+
+from shipit.sandbox.instance.processes import journal_folder
+
+#: A worker as far as systemd and a drain see it: it says that it is ready, handles SIGUSR2, and ends at SIGTERM.
+WORKER = """#!/usr/bin/env python3
+import os, signal, socket
+signal.signal(signal.SIGUSR2, lambda *_: print("quiesced", flush=True))
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+    notify.sendto(b"READY=1", "\\0" + os.environ["NOTIFY_SOCKET"][1:])
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+signal.sigwait([signal.SIGTERM])
+print("stopped", flush=True)
+"""
+MORE = """
+[env.sandbox.sandbox.instance-env]
+SHIPIT_STABLE_SECONDS = "0"
+SHIPIT_WATCH_POLL = "0.2"
+SHIPIT_SPOT_MARGIN = "2"
+SHIPIT_HEARTBEAT = "2"
+"""
+
+
+class Watched(Project):
+    """A project of one group whose two workers are small and real."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, instances=2, workers="real", queues=("reports",), more=MORE)
+        (root / "worker/bin/worker").write_text(WORKER)
+        unit = root / "worker/systemd/worker@.service"
+        unit.write_text(unit.read_text().replace("SHIPIT_DRAIN_WAIT=3.5", "SHIPIT_DRAIN_WAIT=0.3"))
+        self.commit("small workers")
+
+    @property
+    def reports(self) -> dict[str, dict[str, Any]]:
+        """All objects of reports and history, by key."""
+        s3 = self.client("s3")
+        keys = [one["Key"] for one in s3.list_objects_v2(Bucket="shipit-test").get("Contents", [])]
+        wanted = [key for key in keys if re.search("/(reports|history)/v1/", key)]
+        return {key: json.loads(s3.get_object(Bucket="shipit-test", Key=key)["Body"].read()) for key in wanted}
+
+    def reasons(self, instance: str, kind: str) -> list[str]:
+        """What an instance said, in order, heartbeats once."""
+        rows = [row for key, row in self.reports.items() if f"/{kind}/" in key and f":{instance}-" in key]
+        reasons = [row["reason"] for row in sorted(rows, key=lambda row: (row["reported_at"], row["seq"]))]
+        return [one for n, one in enumerate(reasons) if one != "heartbeat" or "heartbeat" not in reasons[:n]]
+
+    @property
+    def states(self) -> dict[str, str]:
+        asg = self.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]
+        return {one["InstanceId"]: one["LifecycleState"] for one in asg["Instances"]}
+
+    def journal(self, instance: str) -> str:
+        found = sorted((journal_folder(self.state) / instance).glob("*.log"))
+        return "".join(path.read_text() for path in found)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Watched]:
+    found = Watched(tmp_path)
+    yield found
+    found.stop()
+
+
+def test_instances_report_from_start_to_stop_and_drain_before_they_go(project: Watched) -> None:
+    deployed = project.inv("deploy")
+    assert deployed.code == 0, deployed.all
+    first, second = project.states
+    eventually(lambda: project.reasons(first, "reports") == ["start", "deploy", "heartbeat"])
+    assert all(re.search(r"/AROA[A-Z0-9]{17}:i-[0-9a-f]+-\d{13}\.json$", key) for key in project.reports)
+
+    project.control("fault", name="scale", group="reports", by=-1)
+    leaving = next(iter(one for one, state in project.states.items() if state == "Terminating:Wait"))
+    staying = second if leaving == first else first
+    eventually(lambda: leaving not in project.states)
+    assert project.reasons(leaving, "reports")[-1] == "stop"
+    assert project.reasons(leaving, "history") == ["start", "deploy", "stop"]
+    said = project.journal(leaving)
+    assert "this instance leaves: scale-in" in said
+    assert "quiesced\nstopped\n" in said
+    assert "no worker runs any more" in said
+
+    project.control("fault", name="metadata", ids=[staying], seconds=1)
+    project.control("fault", name="reclaim", ids=[staying], notice=10)
+    eventually(lambda: project.reasons(staying, "reports")[-1] == "stop")
+    assert staying in project.states, "it drained before its end"
+    assert "this instance leaves: spot" in project.journal(staying)
+    assert "quiesced\nstopped\n" in project.journal(staying)
