@@ -48,7 +48,8 @@ class Rehearsed(Project):
         tasks = root / "worker/worker/tasks.py"
         tasks.write_text(tasks.read_text() + NAP)
         with (root / "worker/scripts/settings.env").open("a") as settings:
-            settings.write("SHIPIT_CELERY_ARGS=--concurrency 1\n")
+            # Several tests at once make polls late: more than the half second that the example leaves them.
+            settings.write("SHIPIT_CELERY_ARGS=--concurrency 1\nSHIPIT_DRAIN_WAIT=6\n")
         self.commit("the build before")
 
     def rehearse(self, *flags: str) -> Ran:
