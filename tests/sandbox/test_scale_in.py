@@ -107,3 +107,12 @@ def test_a_call_about_another_action_is_a_validation_error(make: Callable[..., W
 
 def test_other_requests_are_somebody_elses(make: Callable[..., World]) -> None:
     assert make().scale_in.answer(b"Action=DescribeAutoScalingGroups&Version=2011-01-01") is None
+
+
+def test_one_that_waits_is_not_the_one_that_moto_ends_for_another(make: Callable[..., World]) -> None:
+    world = make()
+    first = next(world.moto.members())[1]
+    world.watched.intersection_update({first})
+    world.shrink(2)
+    assert world.states == ["InService", "Terminating:Wait"]
+    assert world.waiting == first
