@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _JSON, _XML = "application/x-amz-json-1.1", "text/xml"
 _CONTROL, _IMDS = "/_sandbox/", "/_imds/"
-_REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 500: "Internal Server Error"}
+_REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 412: "Precondition Failed", 500: "Internal Server Error"}
 
 
 class Routes:
@@ -32,14 +32,16 @@ class Routes:
         services: Mapping[str, JsonService],
         imds: WSGIApplication,
         moto: WSGIApplication,
+        report_writes: Callable[[WSGIEnvironment], tuple[int, bytes] | None],
         lifecycle_actions: Callable[[bytes], tuple[int, bytes] | None],
         on_request: Callable[[WSGIEnvironment], None],
         on_change: Callable[[], None],
     ) -> None:
         """Serve `services` by the first part of `X-Amz-Target`, and leave to `moto` what is nobody else's.
 
-        `faults` befall the requests of clients, not those of the sandbox's own instances. `lifecycle_actions` answers
-        those forms to Auto Scaling that moto does not know, and None for all others. `on_request` is called
+        `faults` befall the requests of clients, not those of the sandbox's own instances. `report_writes` answers what
+        instances write to S3 as reports, `lifecycle_actions` those forms to Auto Scaling that moto does not know; both
+        None for all others. `on_request` is called
         before each request but those to `control`, `on_change` after each that may have changed who is in which Auto
         Scaling group, before its client reads the answer.
         """
@@ -48,6 +50,7 @@ class Routes:
         self._services = services
         self._imds = imds
         self._moto = moto
+        self._report_writes = report_writes
         self._lifecycle_actions = lifecycle_actions
         self._on_request = on_request
         self._on_change = on_change
@@ -64,6 +67,8 @@ class Routes:
         if path.startswith(_IMDS):
             return self._imds({**environ, "PATH_INFO": path.removeprefix(_IMDS)}, start_response)
         if is_from_instance(environ):
+            if (answered := self._report_writes(environ)) is not None:
+                return _reply(start_response, *answered, _XML)
             return self._serve(environ, start_response)
         return self._faults.serve(environ, start_response, self._serve)
 

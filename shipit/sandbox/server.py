@@ -40,6 +40,7 @@ from shipit.sandbox.membership import Membership
 from shipit.sandbox.moto_door import Moto, MotoRequestHandler
 from shipit.sandbox.moto_queues import FairQueues
 from shipit.sandbox.objects import MotoObjects
+from shipit.sandbox.report_writes import ReportWrites
 from shipit.sandbox.routes import Routes
 from shipit.sandbox.running import Running, process_start
 from shipit.sandbox.scale_in import ScaleIn
@@ -244,6 +245,7 @@ class Daemon:
                 fails=lambda instance_id: time.monotonic() < self._blind_until.get(instance_id, 0.0),
             ),
             moto=ConditionalWritesInTurn(self._queues),
+            report_writes=ReportWrites(self._moto, self._config.reports, self._config.history).answer,
             lifecycle_actions=self._scale_in.answer,
             on_request=self._note_use,
             on_change=self._follow_changes,

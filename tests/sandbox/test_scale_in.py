@@ -112,7 +112,7 @@ def test_other_requests_are_somebody_elses(make: Callable[..., World]) -> None:
 def test_one_that_waits_is_not_the_one_that_moto_ends_for_another(make: Callable[..., World]) -> None:
     world = make()
     first = next(world.moto.members())[1]
-    world.watched = {first}
+    world.watched.intersection_update({first})
     world.shrink(2)
     assert world.states == ["InService", "Terminating:Wait"]
     assert world.waiting == first
