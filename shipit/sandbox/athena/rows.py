@@ -26,6 +26,8 @@ from shipit.sandbox.athena.store import ObjectInfo
 _BATCH = 4_000
 #: Rows kept of a table that the last query did not want.
 _SPARE = 2_000_000
+#: So many ranges of objects are written out.
+_RANGES = 100
 #: The column with the number of a row's object: a name that no column of a table can have.
 _OBJECT = "$object"
 #: What DuckDB may take of memory; a query that needs more goes on on disk.
@@ -117,12 +119,10 @@ class LocalRows:
                 self._forget(kept, {place for other, w in shown if other is kept for place in w.places})
             connection.execute("BEGIN")
             for kept, one in shown:
-                numbers = [kept.objects[place][0] for place in one.places]
-                connection.execute(f"CREATE TEMP TABLE {one.view}_objects AS SELECT unnest(?::int[]) AS n", [numbers])
                 names = ", ".join(f'"{name}"' for name in kept.types if one.with_path or name != PATH)
                 connection.execute(
-                    f"CREATE TEMP VIEW {one.view} AS SELECT {names} FROM {kept.name} "
-                    f'WHERE "{_OBJECT}" IN (SELECT n FROM {one.view}_objects)'
+                    f"CREATE TEMP VIEW {one.view} AS SELECT {names} FROM {kept.name} WHERE "
+                    + _among(connection, f"{one.view}_objects", [kept.objects[place][0] for place in one.places])
                 )
                 # A transaction sees what was there at its first look.
                 connection.execute(f"SELECT 1 FROM {kept.name} LIMIT 0").fetchall()
@@ -177,6 +177,26 @@ class LocalRows:
             self._file.execute(f'DELETE FROM {kept.name} WHERE "{_OBJECT}" IN (SELECT unnest(?::int[]))', [gone])
             for place in spare:
                 del kept.objects[place]
+
+
+def _among(connection: duckdb.DuckDBPyConnection, name: str, numbers: Sequence[int]) -> str:
+    """Return the condition that a row is of one of these objects; many of them go into a temporary table of the name.
+
+    Objects that were read together have numbers that follow each other. Ranges leave DuckDB a plain scan, over which
+    it does without sorting all rows for a window, as the query for the newest reports has one.
+    """
+    ranges: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    if not ranges:
+        return "false"
+    if len(ranges) <= _RANGES:
+        return " OR ".join(f'"{_OBJECT}" BETWEEN {first} AND {last}' for first, last in ranges)
+    connection.execute(f"CREATE TEMP TABLE {name} AS SELECT unnest(?::int[]) AS n", [numbers])
+    return f'"{_OBJECT}" IN (SELECT n FROM {name})'
 
 
 def declared(types: Mapping[str, str]) -> str:

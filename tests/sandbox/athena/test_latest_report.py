@@ -147,6 +147,17 @@ def test_an_object_is_read_once_until_it_changes(cloud: Cloud) -> None:
     assert (reports[0].running_build, cost.scanned) == ("v3", len(cloud.store.objects[key]))
 
 
+def test_where_every_other_object_has_changed_each_is_read_as_it_is_now(cloud: Cloud) -> None:
+    cloud.create_table()
+    ids = [f"i-{n:03x}" for n in range(250)]
+    for build, some in (("v1", ids), ("v2", ids[::2])):
+        for instance in some:
+            cloud.put(own(instance), line(instance, running_build=build))
+        reports, _ = cloud.reader().latest_reports(NOON, 3600)
+        assert len(reports) == 250
+    assert [r.running_build for r in reports] == ["v2", "v1"] * 125
+
+
 def test_an_object_that_vanishes_between_listing_and_reading_is_worth_another_try(cloud: Cloud) -> None:
     cloud.create_table()
     vanishing = cloud.put(own("i-1"), line("i-1"))
