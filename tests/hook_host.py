@@ -62,9 +62,12 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextlib.contextmanager
-def services() -> Iterator[tuple[str, FakeS3]]:
-    """Serve S3 and the instance's metadata on loopback; yield the endpoint and what S3 holds."""
-    s3, imds = FakeS3(), Imds({FACTS.id: FACTS}.get)
+def services(ends: Mapping[str, datetime] | None = None) -> Iterator[tuple[str, FakeS3]]:
+    """Serve S3, STS and the instance's metadata on loopback; yield the endpoint and what S3 holds.
+
+    `ends` says when spot takes an instance, by its id; it may change while this serves.
+    """
+    s3, imds = FakeS3(), Imds({FACTS.id: FACTS}.get, ({} if ends is None else ends).get)
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"].startswith("/_imds"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from hook_host import Host
 from machine import Machine
@@ -58,11 +59,23 @@ class RealHost(Host):
     """Run hooks as CodeDeploy's agent does, as root and with nothing in place of systemctl."""
 
     machine: Machine | None = None
+    #: When spot takes the instance, by its id.
+    ends: dict[str, datetime] = field(default_factory=dict)
 
     @property
     def inside(self) -> Machine:
         assert self.machine
         return self.machine
+
+    def point_the_watcher_here(self) -> None:
+        """Let the watcher ask the servers of this test, which the hooks hear of from their own environment."""
+        names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_STS", "AWS_EC2_METADATA_SERVICE_ENDPOINT")
+        given = self.environment()
+        lines = [f"Environment={name}={given[name]}\n" for name in names if name in given]
+        folder = self.units / "worker-watcher.service.d"
+        folder.mkdir(parents=True)
+        log = LOGGED.removeprefix("[Service]\n").replace("worker.log", "watcher.log")
+        (folder / "test.conf").write_text(f"[Service]\n{''.join(lines)}{log}")
 
     def hook(self, name: str, **environment: str) -> subprocess.CompletedProcess[str]:
         given = {key: value for key, value in self.environment(environment).items() if key not in ("PATH", "ANSWERS")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,13 @@ def host(tmp_path: Path) -> Iterator[RealHost]:
         "etc/shipit/instance.env": FACTS.env_file({"SHIPIT_STABLE_SECONDS": "0.5", "SHIPIT_SMOKE": "no"}),
         "etc/systemd/system/worker@.service.d/log.conf": LOGGED,
     }
+    ends: dict[str, datetime] = {}
     for name, text in files.items():
         (machine.root / name).parent.mkdir(parents=True, exist_ok=True)
         (machine.root / name).write_text(text)
-    with services() as (endpoint, s3):
+    with services(ends) as (endpoint, s3):
         bundle = tmp_path / "agent/deployment-archive"
-        yield RealHost(machine.root, tmp_path, tmp_path, endpoint, s3, bundle, machine=machine)
+        host = RealHost(machine.root, tmp_path, tmp_path, endpoint, s3, bundle, machine=machine, ends=ends)
+        host.point_the_watcher_here()
+        yield host
     machine.close()
