@@ -15,10 +15,6 @@ A command is a flow over a few stages. Each stage is one module with one job, an
                                                                   CodeDeploy, from threads
     diagnose    a failed group -> why, and what to type next      pure
     verify      reports and fleet -> the verdict over each node   `expect`, `judge` are pure; reads Athena, ASGs
-    setup       what reports need on AWS -> made where missing    `decide` is pure; writes Athena, S3's lifecycle
-    fresh       reports and fleet -> does one come out            pure
-    cost        how many report how often -> dollars              pure
-    versions    starts and stops -> which build ran when          pure
     ledger      what was rolled out, by whom, and orders to it    writes S3, by conditions
     history     rollouts -> rows, and the last good build         pure
     status      fleet, last rollout -> what runs, in a line       pure
@@ -26,6 +22,10 @@ A command is a flow over a few stages. Each stage is one module with one job, an
     report      a rollout's record -> one HTML page               pure
     dashboards  the fleet's queues -> what Grafana provisions     `render` is pure; writes files
     notify      who hears of a start and an end                   HTTP, a command of the user's
+    setup       what reports need on AWS -> made where missing    `decide` is pure; writes Athena, S3's lifecycle
+    fresh       reports and fleet -> does one come out            pure
+    versions    starts and stops -> which build ran when          pure
+    cost        how many report how often -> dollars              pure
 
     tasks       what a user types: flags, nothing more
     command     what all tasks share: --env, --json, --debug, the one handler of errors

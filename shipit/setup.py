@@ -30,7 +30,7 @@ class Doing(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class Goal:
     """Say what there is to be. `statements` make the database and then each of the tables, in order."""
 
     database: str
@@ -94,7 +94,7 @@ def expiry_rules(prefix: str) -> tuple[ExpiryRule, ...]:
     )
 
 
-def decide(wanted: Wanted, found: Found) -> tuple[Step, ...]:
+def decide(wanted: Goal, found: Found) -> tuple[Step, ...]:
     """Return what to do with each part, in the order in which it must be done; raises PreflightError.
 
     A table that is there must be as the DDL would make it: another env's, or one of other columns, would answer

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shipit import sql
 from shipit.errors import PreflightError
 from shipit.models import ExpiryRule, TableShape, Workgroup
-from shipit.setup import Doing, Found, Step, Wanted, carry_out, decide
+from shipit.setup import Doing, Found, Goal, Step, carry_out, decide
 
 PLACE = {"database": "shipit", "bucket": "acme", "prefix": "prod"}
 STATEMENTS = (*sql.reports_ddl(**PLACE, table="version_reports"), *sql.history_ddl(**PLACE, table="version_history"))
@@ -21,7 +21,7 @@ RULES = (
     ExpiryRule(id="shipit-prod-reports", prefix="prod/reports/v1/", days=8),
     ExpiryRule(id="shipit-prod-history", prefix="prod/history/v1/", days=400),
 )
-WANTED = Wanted(
+WANTED = Goal(
     database="shipit",
     tables=(REPORTS, HISTORY),
     statements=STATEMENTS,
@@ -61,7 +61,7 @@ class Account:
         self._change(rules=(*self.found.rules, *rules))
 
 
-def do(account: Account, wanted: Wanted = WANTED) -> tuple[Step, ...]:
+def do(account: Account, wanted: Goal = WANTED) -> tuple[Step, ...]:
     steps = decide(wanted, account.found)
     carry_out(steps, account, account, account)
     return steps

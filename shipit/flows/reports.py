@@ -9,7 +9,7 @@ from shipit.errors import UsageError
 from shipit.flows.prepare import seconds
 from shipit.fresh import newest
 from shipit.models import QueryCost, Workgroup
-from shipit.setup import Doing, Found, Step, Wanted, carry_out, decide, expiry_rules
+from shipit.setup import Doing, Found, Goal, Step, carry_out, decide, expiry_rules
 from shipit.wiring import Tool
 from shipit.wording import duration, plural
 
@@ -98,13 +98,13 @@ def _group(tool: Tool) -> dict[str, str]:
     return {"workgroup": reports.workgroup, "scan_limit": str(reports.scan_limit), "output": tool.athena_output}
 
 
-def _wanted(tool: Tool) -> Wanted:
+def _wanted(tool: Tool) -> Goal:
     reports, place = tool.settings.reports, tool.place
     statements = (
         *sql.reports_ddl(**place, table=reports.table),
         *sql.history_ddl(**place, table=reports.history_table),
     )
-    return Wanted(
+    return Goal(
         database=reports.database,
         tables=tuple(sql.shape(statement) for statement in statements[1:]),
         statements=statements,
@@ -113,7 +113,7 @@ def _wanted(tool: Tool) -> Wanted:
     )
 
 
-def _found(tool: Tool, wanted: Wanted) -> Found:
+def _found(tool: Tool, wanted: Goal) -> Found:
     catalog = tool.athena_setup
     database = catalog.has_database(wanted.database)
     return Found(
@@ -129,7 +129,7 @@ def _row(step: Step) -> dict[str, str]:
     return {"part": step.part, "state": done[step.doing], "note": step.note}
 
 
-def _show(tool: Tool, wanted: Wanted) -> None:
+def _show(tool: Tool, wanted: Goal) -> None:
     """Print the statements, and in comments what SQL cannot say."""
     group = wanted.workgroup
     lines = [f"-- workgroup {group.name}: a query may read {size(group.scan_limit or 0)}, results in {group.output}"]
