@@ -40,9 +40,9 @@ class Routes:
         """Serve `services` by the first part of `X-Amz-Target`, and leave to `moto` what is nobody else's.
 
         `faults` befall the requests of clients, not those of the sandbox's own instances. `report_writes` answers
-        what instances write to S3 as reports, `lifecycle_actions` those forms to Auto Scaling that moto does not know;
-        both None for all others. `on_request` is called before each request but those to `control`, `on_change` after
-        each that may have changed who is in which Auto Scaling group, before its client reads the answer.
+        what instances write to S3 as reports, `lifecycle_actions` those forms to Auto Scaling that moto does not
+        know; both None for all others. `on_request` is called before each request but those to `control`,
+        `on_change` after each that may have changed who is in which Auto Scaling group, before its client reads it.
         """
         self._control = control
         self._faults = faults
