@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from project import Project
 
-BUILDS = (("2026.11.20-1", "d-1", 3), ("2026.11.22-2", "d-2", 2), ("2026.11.20-1", "d-3", 1))
+BUILDS = (("old-1", "d-1", 3), ("old-2", "d-2", 2), ("old-1", "d-3", 1))
 
 
 def test_a_store_is_set_up_once_and_proves_itself(shared_project: Project) -> None:
@@ -40,11 +40,12 @@ def test_a_rollback_shows_in_the_history_of_a_group(shared_project: Project) -> 
         key = f"sandbox/history/v1/day={at:%Y-%m-%d}/AROATEST:i-0feed-{days}.json"
         s3.put_object(Bucket="shipit-test", Key=key, Body=json.dumps(row).encode())
     shown = shared_project.inv("versions.history", "--group", "reports", "--json").events[0]["fields"]["versions"]
-    theirs = [row for row in shown if row["build"].startswith("2026.11.2")]
-    assert [(row["group"], row["build"], row["deployment"]) for row in theirs] == [
+    # Beside what the sandbox's own instances have said.
+    theirs = [row for row in shown if row["build"].startswith("old-")]
+    assert [(row["group"], row["build"], row["deployment"][:3]) for row in theirs] == [
         ("reports", build, deployment) for build, deployment, _ in reversed(BUILDS)
     ]
-    when = shared_project.inv("versions.when", "2026.11.22-2")
+    when = shared_project.inv("versions.when", "old-2")
     assert (
         f"in 1 group, {now - timedelta(days=2):%Y-%m-%d %H:%M} UTC to {now - timedelta(days=1):%Y-%m-%d %H:%M}"
         in when.out
