@@ -25,10 +25,14 @@ class Kill:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Say in seconds how long a task may wait that a worker gave back (`drained`), or after a kill."""
+    """Say in seconds how long a task may wait that a worker gave back (`drained`), or after a kill.
+
+    `polled` is how long a poll may be out: what comes within that time of a kill may be given to the dead worker.
+    """
 
     drained: float
     redelivered: float = 10.0
+    polled: float = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +116,7 @@ def _fate(sent: Sent, ends: Sequence[Ran], kills: Sequence[float], limits: Limit
         return _Fate(lost=not failed, failed=failed, redelivered=redelivered)
     first, last = good[0], good[-1]
     wait = max(0.0, first.started_at - sent.at)
-    before = [at for at in kills if sent.at <= at <= first.started_at]
+    before = [at for at in kills if sent.at - limits.polled <= at <= first.started_at]
     redelivery = first.started_at - min(before) if redelivered and before else math.nan
     # What was given out once waited for its turn; where nobody tells how often, it may have been stranded.
     kept = wait > limits.drained and first.received != 1

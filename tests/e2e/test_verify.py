@@ -188,6 +188,7 @@ def test_a_fleet_on_its_build_passes_and_the_files_say_so(world: World, tmp_path
         "current": 8,
         "counted": 8,
         "not_current": 0,
+        "drift": 0,
         "converged": 1,
     }
     assert (found["converged"], found["counted"]) == (True, 8)

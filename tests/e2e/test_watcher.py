@@ -15,7 +15,7 @@ from project import Project
 from shipit.sandbox.instance.processes import journal_folder
 
 #: A worker as far as systemd and a drain see it: it says that it is ready, handles SIGUSR2, and ends at SIGTERM.
-WORKER = """#!/usr/bin/env python3
+WORKER = """
 import os, signal, socket
 signal.signal(signal.SIGUSR2, lambda *_: print("quiesced", flush=True))
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
@@ -38,9 +38,10 @@ class Watched(Project):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, instances=2, workers="real", queues=("reports",), more=MORE)
-        (root / "worker/bin/worker").write_text(WORKER)
-        unit = root / "worker/systemd/worker@.service"
-        unit.write_text(unit.read_text().replace("SHIPIT_DRAIN_WAIT=3.5", "SHIPIT_DRAIN_WAIT=0.3"))
+        (root / "worker/small.py").write_text(WORKER)
+        scripts = root / "worker/scripts"
+        (scripts / "start_worker.sh").write_text('#!/bin/sh\nexec "$SHIPIT_PYTHON" small.py\n')
+        (scripts / "settings.env").write_text("SHIPIT_SMOKE=no\nSHIPIT_DRAIN_WAIT=0.3\n")
         self.commit("small workers")
 
     @property

@@ -123,6 +123,12 @@ def test_a_kill_long_after_a_task_was_overdue_does_not_excuse_it() -> None:
     assert one(ran(ended=131, received=2), kills=(125.0,)).total.stranded == 1
 
 
+def test_a_poll_of_a_killed_worker_may_take_what_is_sent_a_moment_later() -> None:
+    # Sent at 100: the dead worker's poll was out for two seconds more, and the message is hidden until its timeout.
+    assert one(ran(ended=119, received=2), kills=(98.5,)).total.stranded == 0
+    assert one(ran(ended=119, received=2), kills=(97.5,)).total.stranded == 1
+
+
 def test_tasks_that_others_sent_are_left_out() -> None:
     assert one(ran(), ran("child"), ran("child")).total == one(ran()).total
 
