@@ -48,8 +48,7 @@ class Rehearsed(Project):
         tasks = root / "worker/worker/tasks.py"
         tasks.write_text(tasks.read_text() + NAP)
         with (root / "worker/scripts/settings.env").open("a") as settings:
-            # Several tests at once make polls late: more than the half second that the example leaves them.
-            settings.write("SHIPIT_CELERY_ARGS=--concurrency 1\nSHIPIT_DRAIN_WAIT=6\n")
+            settings.write("SHIPIT_CELERY_ARGS=--concurrency 1\n")
         self.commit("the build before")
 
     def rehearse(self, *flags: str) -> Ran:

@@ -42,18 +42,18 @@ class Unit:
 def load_unit(folder: Path, name: str) -> Unit:
     """Read unit `name` below `folder`; `worker@x.service` comes from the template `worker@.service`.
 
-    Drop-ins, `*.conf` in the folder `<unit or template>.d`, add to it. Raises BadUnit where there is none, or one
+    Drop-ins, `*.conf` in the folders `<template>.d` and `<unit>.d`, add to it, also to a unit that has a file of its
+    own (tried with systemd 252). Raises BadUnit where there is none, or one
     without a usable ExecStart=.
     """
     prefix, at, instance = name.removesuffix(".service").partition("@")
-    path = folder / name
-    if at and not path.is_file():
-        path = folder / f"{prefix}@.service"
+    names = [f"{prefix}@.service", name] if at else [name]
+    path = next((folder / one for one in reversed(names) if (folder / one).is_file()), folder / name)
     if not path.is_file() or (at and not instance):
         raise BadUnit(f"Unit {name} not found.")
     specifiers = {"%i": instance, "%I": _unescape(instance), "%n": name, "%p": prefix, "%%": "%"}
     settings: dict[str, list[str]] = {}
-    for part in (path, *sorted(path.with_name(f"{path.name}.d").glob("*.conf"))):
+    for part in (path, *(part for one in names for part in sorted((folder / f"{one}.d").glob("*.conf")))):
         _read_settings(part, specifiers, settings)
 
     def last(key: str, default: str) -> str:

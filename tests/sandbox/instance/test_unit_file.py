@@ -101,3 +101,13 @@ def test_drop_ins_of_a_template_add_to_its_units(tmp_path: Path) -> None:
     (tmp_path / "worker@.service.d/a.conf").write_text("[Unit]\nWants=x-%i.service y.service\n")
     unit = load(tmp_path, "ExecStart=/run", "worker@1.service")
     assert (unit.command, unit.wants) == (("/other",), ("x-1.service", "y.service"))
+
+
+def test_drop_ins_of_the_template_are_for_a_unit_of_its_own_file_too(tmp_path: Path) -> None:
+    for folder in ("worker@.service.d", "worker@x.service.d"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "worker@.service.d/a.conf").write_text("[Unit]\nWants=watcher.service\n[Service]\nKillMode=mixed\n")
+    (tmp_path / "worker@x.service.d/b.conf").write_text("[Service]\nKillMode=process\n")
+    (tmp_path / "worker@x.service").write_text("[Service]\nExecStart=/own\n")
+    unit = load_unit(tmp_path, "worker@x.service")
+    assert (unit.wants, unit.kill_mode) == (("watcher.service",), "process")
