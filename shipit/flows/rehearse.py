@@ -43,6 +43,8 @@ _VICTIMS = 2
 #: Lines of a broken worker that are shown.
 _TAIL = 3
 _WELL = "well"
+#: What the watcher of an instance that leaves says when its workers have ended (scripts/shipit_instance/watcher.py).
+_GONE = "no worker runs any more"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,6 +253,7 @@ class _Rehearsal:
             self.stage.reclaim(queue, notice, number=min(number, self.outer.settings.rehearse.instances))
         self._say(f"spot takes an instance of {' and '.join(victims)} in {notice:g} s")
         self._wait(notice + _CALM)
+        self._say(f"{self._journals.saying(_GONE)} of {sum(victims.values())} drained before they went")
         deadline = time.monotonic() + _REPLACED
         while not self.stage.is_settled():
             if time.monotonic() > deadline:

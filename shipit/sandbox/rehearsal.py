@@ -58,6 +58,11 @@ class Journals:
             if end:
                 yield from whole.decode(errors="replace").split("\n")
 
+    def saying(self, text: str) -> int:
+        """Return how many instances have a unit that printed this text."""
+        logs = self._folder.glob("*/*.log")
+        return len({path.parent for path in logs if text in path.read_text(encoding="utf-8", errors="replace")})
+
     def tail(self, build: str, count: int) -> list[str]:
         """Return the last lines that some instance's units of a build printed."""
         for path in sorted(self._folder.glob(f"*/*@{build}.service.log")):

@@ -112,6 +112,7 @@ def test_no_task_is_lost_stranded_or_done_twice_through_three_rollouts_and_two_r
     assert list(ends) == ["the build before", "the new build", "rollback"]
     assert "its worker said: broken on purpose" in notices(ran)
     assert "spot takes an instance of email-digest and images-resize" in notices(ran)
+    assert "2 of 2 drained before they went" in notices(ran)
     [explained, *_] = [e for e in ran.events if e["event"] == "group_diagnosed"]
     assert "ApplicationStart" in str(explained)
     assert ran.code == 0, ran.all
