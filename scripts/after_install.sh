@@ -14,15 +14,31 @@ smoke_test() {
   module=${module:-$app}
   interpreter=$python
   [ ! -x "$1/.venv/bin/python3" ] || interpreter=$1/.venv/bin/python3
+  # Into a file: a process that the import leaves behind would hold the agent's pipe, and with it the event.
+  said=$home/.smoke
   (
     cd "$1"
-    as_worker env "SHIPIT_BUILD=$build" "PYTHONPATH=$1/scripts" PYTHONDONTWRITEBYTECODE=1 \
-      timeout 120 "$interpreter" -c 'import importlib, os, sys
-sys.path.insert(0, os.getcwd())
-importlib.import_module(sys.argv[1].partition(":")[0])' "$module"
-  ) >&2 || die "the application, $module, cannot be imported"
+    as_worker env "SHIPIT_APPLICATION=$app" "SHIPIT_BUILD=$build" "PYTHONPATH=$1/scripts" PYTHONDONTWRITEBYTECODE=1 \
+      timeout 120 "$interpreter" -c "$import" "$module"
+  ) >"$said" 2>&1 || {
+    code=$?
+    tail -c 1500 "$said" >&2 # the log that CodeDeploy shows has room for 2,048 characters
+    [ "$code" != 124 ] || die "the application, $module, was not imported after 120 s"
+    die "the application, $module, cannot be imported"
+  }
   smoke=passed
 }
+
+# As celery --app takes it: a module, module:attribute, or module.attribute.
+import='import importlib, os, sys
+sys.path.insert(0, os.getcwd())
+name, colon, _ = sys.argv[1].partition(":")
+parent, dot, last = name.rpartition(".")
+try:
+    importlib.import_module(name)
+except ModuleNotFoundError as error:
+    if colon or not dot or error.name != name or not hasattr(importlib.import_module(parent), last):
+        raise'
 
 if [ -d "$release" ]; then
   cmp -s "$incoming/build.json" "$release/build.json" || die "$release holds another build of the same name"
@@ -51,11 +67,22 @@ source=$bundle/systemd/$app@.service
 user=$(setting SHIPIT_USER)
 as=DynamicUser=yes
 [ -z "$user" ] || as=User=$user
+# systemd must not end a drain before its last stage has.
+stop=30
+for stage in WAIT GRACE COLD; do
+  seconds=$(setting "SHIPIT_DRAIN_$stage")
+  seconds=${seconds%%.*}
+  case $seconds in
+    '' | *[!0-9]*) die "SHIPIT_DRAIN_$stage is $(setting "SHIPIT_DRAIN_$stage"): a number of seconds" ;;
+  esac
+  stop=$((stop + seconds))
+done
 mkdir -p "$units"
 sed "
   s|@RELEASES@|$releases|g
   s|@ROOT@|$root|g
   s|@APP@|$app|g
+  s|@STOP@|$stop|g
   s|^User=@USER@\$|$as|
 " "$source" >"$units/.$unit.new"
 mv "$units/.$unit.new" "$units/$unit"

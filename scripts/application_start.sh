@@ -2,10 +2,16 @@
 # ApplicationStart: switch to this build's worker.
 . "${0%/*}/lib.sh"
 
-running=$(systemctl list-units --plain --no-legend "$app@*.service")
+running=$(systemctl list-units --full --plain --no-legend "$app@*.service")
 others=
-while read -r one _; do
-  [ -z "$one" ] || [ "$one" = "$unit" ] || others="$others $one"
+serves= # whether one of them consumes, or is about to
+while read -r one _ state _; do
+  case $one/$state in
+    / | "$unit"/* | */failed | */inactive) continue ;;
+    */deactivating) ;; # it drains
+    *) serves=yes ;;
+  esac
+  others="$others $one"
 done <<LIST
 $running
 LIST
@@ -35,7 +41,7 @@ case $mode in
     # The old worker consumes until the new one does. A broken build ends here, and changes nothing.
     [ "$how" = already ] || start "$how" || {
       # Where nothing else runs, Restart= goes on trying: a worker that comes late is better than none.
-      [ -z "$others" ] || systemctl stop --no-block "$unit"
+      [ -z "$serves" ] || systemctl stop --no-block "$unit"
       die "$unit did not start"
     }
     ;;
@@ -53,15 +59,23 @@ case $mode in
 esac
 
 echo "${DEPLOYMENT_ID:-} $unit" >"$home/.started"
+# After a boot this build runs, and no other: not one, either, that was stopped by hand, or by this hook before it was
+# killed and run again.
 systemctl enable --quiet "$unit"
+set --
+for file in "$units/$app@"?*.service; do
+  [ "${file##*/}" = "$unit" ] || set -- "$@" "${file##*/}"
+done
+[ $# = 0 ] || systemctl disable --quiet "$@"
 # For people, and for the report of what is installed. Nothing starts through it: a worker that imports lazily would
 # mix two builds after the next switch.
-ln -sfn "releases/$build" "$home/.current" && mv -T "$home/.current" "$home/current"
+ln -sfn "releases/$build" "$home/.current"
+mv -T "$home/.current" "$home/current"
 
 # A drain may last longer than a hook may: nobody waits for it.
 stopped=0
 for one in $others; do
-  systemctl disable --quiet --now --no-block "$one"
+  systemctl stop --no-block "$one"
   stopped=$((stopped + 1))
 done
 finish "\"unit\":\"$unit\",\"mode\":\"$mode\",\"how\":\"$how\",\"stopped\":$stopped"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # BeforeInstall: refuse what cannot work, and clear the folder that Install copies to.
 . "${0%/*}/lib.sh"
+. "${0%/*}/prune.sh"
 
 # The same rule as shipit/version.py: what a unit's name, a folder and a key take as it is.
 case $build in
@@ -17,10 +18,18 @@ kilobytes() {
   echo "${size%%[!0-9]*}"
 }
 need=$(($(kilobytes "$bundle") * 2 + 102400))
-wheels=$bundle/$(setting SHIPIT_WHEELS)
-[ ! -d "$wheels" ] || need=$((need + $(kilobytes "$wheels") * 3))
+wheels=$(setting SHIPIT_WHEELS)
+[ -z "$wheels" ] || [ ! -d "$bundle/$wheels" ] || need=$((need + $(kilobytes "$bundle/$wheels") * 3))
 mkdir -p "$releases"
-free=$(df -Pk "$releases" | { read -r _ && read -r _ _ _ free _ && echo "$free"; })
+look() {
+  free=$(df -Pk "$releases" | { read -r _ && read -r _ _ _ free _ && echo "$free"; })
+}
+look
+if [ "$free" -lt "$need" ]; then
+  # ValidateService prunes only behind a build that works. Many that did not would leave no room for the one that does.
+  prune >/dev/null
+  look
+fi
 [ "$free" -ge "$need" ] || die "$releases has $free KB free, this build needs $need KB"
 
 rm -rf "$incoming"

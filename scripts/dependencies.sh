@@ -8,9 +8,10 @@ dependencies=none # or installed, or reused
 # Give the release in folder $1 its .venv, where the bundle brings wheels. An environment belongs to a lock and its
 # wheels, not to a build: a release that changes code alone installs nothing.
 install_dependencies() {
-  wheels=$1/$(setting SHIPIT_WHEELS)
+  wheels=$(setting SHIPIT_WHEELS)
+  [ -n "$wheels" ] && [ -d "$1/$wheels" ] || return 0 # without the first, the whole release would be wheels
+  wheels=$1/$wheels
   lock=$1/$(setting SHIPIT_LOCK)
-  [ -d "$wheels" ] || return 0
   [ -f "$lock" ] || die "the bundle has wheels but no ${lock#"$1/"}: SHIPIT_LOCK in scripts/settings.env names it"
   key=$(_key)
   venv=$venvs/$key
@@ -26,11 +27,12 @@ install_dependencies() {
   ln -s "../../venvs/$key" "$1/.venv"
 }
 
-# The lock, the wheels by name, and the Python: another of these makes another environment.
+# The lock, the wheels, and the Python: another of these makes another environment. The wheels by content: one that a
+# project builds of its own library has the same name and version each time.
 _key() {
   {
     cat "$lock"
-    LC_ALL=C ls "$wheels"
+    (cd "$wheels" && LC_ALL=C sha256sum -- * 2>/dev/null) || : # of folders it says that they are none
     "$python" -c 'import sys; print(sys.version, sys.executable)'
   } | sha256sum | cut -c 1-16
 }

@@ -30,13 +30,20 @@ finish() {
 settings() {
   for file in "$bundle/scripts/defaults.env" "$bundle/scripts/settings.env" "$root/etc/shipit/instance.env"; do
     [ -f "$file" ] || continue
-    while IFS='=' read -r key value || [ -n "$key" ]; do
+    # As systemd reads them, who reads these files too: blanks around either half, and a carriage return, are nothing.
+    # Not split by IFS, which would take the last = off a value that ends in one.
+    while read -r line || [ -n "$line" ]; do
+      key=${line%%=*}
+      key=${key%"${key##*[![:space:]]}"}
       case $key in
-        '' | [!A-Za-z_]* | *[!A-Za-z0-9_]*) continue ;; # a comment, or nothing that an environment can hold
+        '' | "$line" | [!A-Za-z_]* | *[!A-Za-z0-9_]*) continue ;; # a comment, or nothing that an environment can hold
       esac
-      # The one kind of quotes that systemd, which reads these files too, and people write.
+      value=${line#*=}
+      value=${value#"${value%%[![:space:]]*}"}
+      value=${value%"${value##*[![:space:]]}"}
       case $value in
         \"*\") value=${value#\"} value=${value%\"} ;;
+        \'*\') value=${value#\'} value=${value%\'} ;;
       esac
       "$1" "$key" "$value"
     done <"$file"
@@ -68,7 +75,10 @@ as_worker() (
   else
     # Without a user of its own the worker is of systemd's DynamicUser=, which owns nothing: as good as nobody.
     uid=65534 gid=65534
-    [ -z "$user" ] || uid=$(id -u "$user") gid=$(id -g "$user")
+    if [ -n "$user" ]; then
+      id "$user" >/dev/null || die "SHIPIT_USER is $user, whom this instance does not have"
+      uid=$(id -u "$user") gid=$(id -g "$user")
+    fi
     setpriv --reuid="$uid" --regid="$gid" --clear-groups --no-new-privs "$@"
   fi
 )

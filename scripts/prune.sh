@@ -6,13 +6,16 @@
 # Delete them and print how many releases went. A deletion that was cut short is ended here, too.
 prune() {
   keep=$(setting SHIPIT_KEEP)
+  # The build that was switched to last: its worker may be between two starts.
+  served=$(readlink "$home/current" || :)
+  served=${served##*/}
   count=0
   gone=0
   # Newest first by the time of their last deployment, which AfterInstall sets.
   # shellcheck disable=SC2045  # a build's name holds no blanks
   for old in $(ls -t "$releases"); do
     count=$((count + 1))
-    if [ "$count" -gt "$keep" ] && [ "$old" != "$build" ] && ! _runs "$app@$old.service"; then
+    if [ "$count" -gt "$keep" ] && [ "$old" != "$build" ] && [ "$old" != "$served" ] && ! _runs "$app@$old.service"; then
       rm -f "${units:?}/$app@$old.service"
       _delete "$releases/$old"
       gone=$((gone + 1))

@@ -20,7 +20,9 @@ for property in $after; do
   esac
 done
 
-tr '\0' '\n' <"/proc/$pid/environ" | grep -qxF "SHIPIT_BUILD=$build" || die "process $pid has another SHIPIT_BUILD than $build"
+shown=$(tr '\0' '\n' <"/proc/$pid/environ" | sed -n 's/^SHIPIT_BUILD=//p')
+[ -n "$shown" ] || die "process $pid shows no SHIPIT_BUILD: its unit must set it, and SPT_NOENV=1 where it uses setproctitle"
+[ "$shown" = "$build" ] || die "process $pid is of build $shown, not of $build"
 folder=$(readlink "/proc/$pid/cwd")
 [ "$folder" = "$(cd "$release" && pwd -P)" ] || die "process $pid runs in $folder, not in $release"
 
@@ -31,5 +33,5 @@ python3 -B -I -S "${0%/*}/report.py" "$home" "$pid" deploy || {
   [ $? = 75 ] || die "the worker runs $build, but this instance could not report it"
   report=waits
 }
-pruned=$(prune)
+pruned=$(prune) || pruned=null # the next deployment tries again; what runs is right
 finish "\"pid\":$pid,\"report\":\"$report\",\"pruned\":$pruned"

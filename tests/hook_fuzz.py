@@ -154,6 +154,9 @@ class Victim:
             time.sleep(0.01)
         else:
             raise Broken(f"{build} was deployed, and {running} run")
+        enabled = [name for name in BUILDS if self.units.is_enabled(f"{APP}@{name}.service")]
+        if enabled != [build]:
+            raise Broken(f"{build} was deployed, and a boot would start {enabled}")
         if os.readlink(self.host.home / "current") != f"releases/{build}":
             raise Broken(f"{build} was deployed, and current leads elsewhere")
 

@@ -24,7 +24,7 @@ STOP_TIMEOUT = Rule(
     finds="`TimeoutStopSec` below what the drain of its `ExecStop` may take",
     why="systemd ends the drain before its SIGQUIT, and then kills: measured, what SIGQUIT gives back is visible "
     "again in 1.9 s, what a kill leaves behind only at the visibility timeout",
-    fix="raise TimeoutStopSec above wait + grace + cold of the drain, or lower those (scripts/defaults.env)",
+    fix="raise TimeoutStopSec above wait + grace + cold of the drain, or lower those (scripts/settings.env)",
 )
 CURRENT = Rule(
     id="systemd-current",
@@ -107,7 +107,7 @@ def _worker(unit: Unit, sources: Sources) -> Iterator[Finding]:
     stop = unit.value("ExecStop")
     limit = seconds(unit.value("TimeoutStopSec", unit.value("TimeoutSec", _STOP)))
     if "drain" in stop and limit is not None:
-        needed = _drain_seconds(stop, sources.env("scripts/defaults.env"))
+        needed = _drain_seconds(stop, {**sources.env("scripts/defaults.env"), **sources.env("scripts/settings.env")})
         if needed is not None and limit <= needed:
             key = "TimeoutStopSec" if unit.last("TimeoutStopSec") else "TimeoutSec"
             said = f"the stop ends after {limit:g} s, the drain may take {needed:g} s"
@@ -115,7 +115,7 @@ def _worker(unit: Unit, sources: Sources) -> Iterator[Finding]:
 
 
 def _drain_seconds(command: str, env: dict[str, str]) -> float | None:
-    """Return the longest that a drain takes: by its flags, else by defaults.env; None where this is not a number."""
+    """Return the longest that a drain takes: by its flags, else by the settings; None where this is not a number."""
     total = 0.0
     for stage, default in _DRAIN.items():
         flag = re.search(rf"--{stage}[= ](\S+)", command)

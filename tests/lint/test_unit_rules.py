@@ -98,6 +98,12 @@ def test_the_grace_of_the_defaults_counts_where_the_drain_names_none() -> None:
     assert "631.5 s" in finding.what
 
 
+def test_the_projects_settings_go_before_the_defaults() -> None:
+    files = unit(" --wait 5 --grace 60 --cold 15", "", **{"scripts/defaults.env": "SHIPIT_DRAIN_GRACE=60\n"})
+    [finding] = look({**files, "scripts/settings.env": "SHIPIT_DRAIN_GRACE=300\n"}).findings
+    assert "331.5 s" in finding.what
+
+
 def test_without_any_the_drain_takes_what_is_built_into_it() -> None:
     drain = runpy.run_path(str(Path(__file__).parents[2] / "scripts/drain.py"))
     longest = sum(drain["BUILT_IN"].values())

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -59,6 +60,19 @@ def test_another_lock_or_another_wheel_makes_another_environment(host: Host) -> 
     assert len(os.listdir(host.home / "venvs")) == 3
 
 
+def test_a_wheel_that_was_built_anew_under_its_old_name_is_installed(host: Host) -> None:
+    host.prepare(OLD, {LOCK: "greeting==1.0\n"}, bring=wheel("1.0"))
+    host.prepare(NEW, {LOCK: "greeting==1.0\n"}, bring=wheel("1.0", words="other greetings"))
+    assert said(host)["dependencies"] == "installed"
+    assert (greeting(host, OLD), greeting(host, NEW)) == ("greetings of 1.0", "other greetings")
+
+
+def test_without_a_name_for_wheels_there_are_none(host: Host) -> None:
+    host.say(SHIPIT_WHEELS="")
+    host.prepare(NEW, {LOCK: "greeting==1.0\n"}, bring=wheel("1.0"))
+    assert said(host)["dependencies"] == "none"
+
+
 def test_an_environment_that_was_left_half_made_is_made_again(host: Host) -> None:
     host.prepare(OLD, {LOCK: "greeting==1.0\n"}, bring=wheel("1.0"))
     venv = (host.release(OLD) / ".venv").resolve()
@@ -98,18 +112,52 @@ def test_an_application_that_cannot_be_imported_is_refused_with_its_traceback(ho
 
 
 def test_the_import_sees_what_the_worker_will(host: Host) -> None:
-    host.say(SHIPIT_SMOKE="yes", SHIPIT_QUEUE='"two words"')
+    host.say(SHIPIT_SMOKE="yes", SHIPIT_QUEUE='"two words"', KEY="c2VjcmV0cw==", JSON="'{\"a\": 1}'", DOS="x \r")
     app = (
         "import os, sys, shipit_worker\n"
         f"assert os.environ['SHIPIT_BUILD'] == '{NEW}'\n"
         "assert os.environ['SHIPIT_QUEUE'] == 'two words'\n"
         "assert os.environ['AWS_REGION'] == 'us-east-1'\n"
+        "assert os.environ['SHIPIT_APPLICATION'] == 'worker'\n"
+        "assert [os.environ[x] for x in ('KEY', 'JSON', 'DOS')] == ['c2VjcmV0cw==', '{\"a\": 1}', 'x']\n"
         "assert not sys.flags.isolated\n"
     )
     # What shipit_worker imports lies beside this Python.
     host.prepare(NEW, {**APP, "shop/app.py": app})
     assert said(host, again=NEW)["smoke"] == "passed"
     assert list(host.release(NEW).rglob("__pycache__")) == []
+
+
+def test_an_attribute_may_be_named_with_a_dot_as_celery_takes_it_too(host: Host) -> None:
+    host.say(SHIPIT_SMOKE="yes")
+    named = {"scripts/settings.env": "SHIPIT_CELERY_APP=shop.app.celery\n"}
+    host.prepare(OLD, {**named, "shop/app.py": "celery = 1\n"})
+    assert "No module named 'shop.app.celery'" in after_install(host, {**named, "shop/app.py": "app = 1\n"})
+
+
+def test_a_process_that_the_import_leaves_behind_does_not_hold_the_event(host: Host) -> None:
+    host.say(SHIPIT_SMOKE="yes")
+    note = host.answers / "left"
+    code = "import subprocess\nfrom pathlib import Path\n"
+    code += f"Path({str(note)!r}).write_text(str(subprocess.Popen(['sleep', '600']).pid))\n"
+    try:
+        host.prepare(NEW, {**APP, "shop/app.py": code})  # would end after a minute, by an exception
+    finally:
+        os.kill(int(note.read_text()), signal.SIGKILL)
+
+
+def test_of_an_import_that_says_much_the_end_fits_the_log_that_codedeploy_shows(host: Host) -> None:
+    host.say(SHIPIT_SMOKE="yes")
+    refused = after_install(host, {**APP, "shop/app.py": "print('much ' * 10_000)\nimport greting\n"})
+    assert len(refused) < 2048
+    assert "No module named 'greting'" in refused
+
+
+def test_a_worker_of_a_user_who_is_not_there_is_refused_by_name(host: Host) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root looks for another user")
+    host.say(SHIPIT_SMOKE="yes", SHIPIT_USER="nemo")
+    assert "SHIPIT_USER is nemo, whom this instance does not have" in after_install(host, {})
 
 
 def test_the_application_has_the_name_that_codedeploy_knows_unless_it_is_told(host: Host) -> None:
@@ -165,11 +213,11 @@ def greeting(host: Host, build: str) -> str:
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def wheel(version: str) -> dict[str, bytes]:
+def wheel(version: str, words: str = "") -> dict[str, bytes]:
     """Make a wheel of one module, as the bundle would hold it."""
     about = f"greeting-{version}.dist-info"
     files = {
-        "greeting/__init__.py": f"words = 'greetings of {version}'\n",
+        "greeting/__init__.py": f"words = {words or f'greetings of {version}'!r}\n",
         f"{about}/METADATA": f"Metadata-Version: 2.1\nName: greeting\nVersion: {version}\n",
         f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: by hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }

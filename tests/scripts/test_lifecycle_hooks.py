@@ -87,6 +87,20 @@ def test_before_install_refuses_a_bundle_without_a_version(host: Host) -> None:
     assert "names no version" in refusal(host.hook("before_install.sh"))
 
 
+def test_before_install_makes_room_of_old_releases_but_not_of_the_one_that_serves(host: Host) -> None:
+    host.switch(OLD)
+    host.answer("show", "echo 0")  # a worker between two starts has no process
+    for failed in ("b1", "b2", "b3"):
+        host.prepare(failed)
+    host.say(SHIPIT_KEEP="1")
+    host.unpack(NEW)
+    scarce = '#!/bin/sh\n[ -d "$2/b1" ] && free=5 || free=900000\necho Head\necho /dev/sda1 9 9 $free 9% /\n'
+    (host.programs / "df").write_text(scarce)
+    (host.programs / "df").chmod(0o755)
+    assert last_line(host.hook("before_install.sh"))["free_kb"] == 900000
+    assert host.named_releases == [OLD, "b3"]
+
+
 def test_before_install_asks_for_the_room_that_wheels_unpack_to(host: Host) -> None:
     host.unpack(NEW)
     needed = int(refusal(full(host)).split(" build needs ")[1].split()[0])
@@ -134,6 +148,28 @@ def test_the_workers_user_is_the_one_that_is_set_or_one_that_systemd_makes_up(ho
     unit = (host.units / f"worker@{NEW}.service").read_text()
     assert "\nDynamicUser=yes\n" in unit
     assert "User=" not in unit.replace("DynamicUser=", "")
+
+
+def test_the_unit_gives_a_drain_the_time_that_the_settings_do(host: Host) -> None:
+    host.prepare(OLD)
+    assert "\nTimeoutStopSec=113\n" in (host.units / f"worker@{OLD}.service").read_text()
+    host.say(SHIPIT_DRAIN_GRACE="600")
+    host.prepare(NEW, {"scripts/settings.env": "SHIPIT_DRAIN_WAIT=2.5\n"})
+    assert "\nTimeoutStopSec=652\n" in (host.units / f"worker@{NEW}.service").read_text()
+
+
+def test_a_stage_of_the_drain_that_is_no_number_is_refused(host: Host) -> None:
+    host.say(SHIPIT_DRAIN_GRACE="10min")
+    host.unpack(NEW)
+    last_line(host.hook("before_install.sh"))
+    host.install()
+    assert "SHIPIT_DRAIN_GRACE is 10min: a number of seconds" in refusal(host.hook("after_install.sh"))
+
+
+def test_the_unit_keeps_titles_of_processes_out_of_the_environment_that_proves_the_build(host: Host) -> None:
+    # Seen with setproctitle 1.3.8, which Celery uses where it is installed: /proc/PID/environ became zeros.
+    host.prepare(NEW)
+    assert "\nEnvironment=SPT_NOENV=1\n" in (host.units / f"worker@{NEW}.service").read_text()
 
 
 @pytest.mark.parametrize(
@@ -222,12 +258,18 @@ def test_the_new_worker_starts_before_the_old_ones_stop(host: Host) -> None:
     host.answer("list-units", f"printf 'worker@{OLD}.service loaded active\\n'")
     assert last_line(host.hook("application_start.sh"))["stopped"] == 1
     assert host.calls[-5:] == [
-        "list-units --plain --no-legend worker@*.service",
+        "list-units --full --plain --no-legend worker@*.service",
         f"is-active --quiet worker@{NEW}.service",
         f"start worker@{NEW}.service",
         f"enable --quiet worker@{NEW}.service",
-        f"disable --quiet --now --no-block worker@{OLD}.service",
+        f"stop --no-block worker@{OLD}.service",
     ]
+
+
+def test_a_build_that_does_not_run_any_more_is_not_brought_back_by_a_boot(host: Host) -> None:
+    host.prepare(OLD)
+    host.switch(NEW)
+    assert f"disable --quiet worker@{OLD}.service" in host.calls
 
 
 def test_a_build_that_runs_already_is_started_anew(host: Host) -> None:
@@ -261,8 +303,13 @@ def test_a_worker_that_does_not_start_leaves_the_old_one_alone_and_says_why(host
     assert (host.home / "current").resolve() == host.release(OLD)
 
 
-def test_where_no_other_worker_runs_a_bad_start_is_left_to_restart(host: Host) -> None:
+@pytest.mark.parametrize(
+    "others", ["", "loaded failed failed", "not-found failed failed", "loaded deactivating stop"]
+)
+def test_where_no_other_worker_serves_a_bad_start_is_left_to_restart(others: str, host: Host) -> None:
     host.prepare(NEW)
+    if others:
+        host.answer("list-units", f"printf 'worker@{OLD}.service {others}\\n'")
     host.answer("start", "exit 1")
     assert f"worker@{NEW}.service did not start" in refusal(host.hook("application_start.sh"))
     assert host.calls[-1] == f"start worker@{NEW}.service"
@@ -277,7 +324,7 @@ def test_in_place_the_old_worker_drains_before_the_new_one_starts(host: Host) ->
         f"stop worker@{OLD}.service",
         f"start worker@{NEW}.service",
         f"enable --quiet worker@{NEW}.service",
-        f"disable --quiet --now --no-block worker@{OLD}.service",
+        f"stop --no-block worker@{OLD}.service",
     ]
 
 
@@ -371,7 +418,7 @@ def test_a_worker_that_runs_another_build_is_refused(host: Host) -> None:
     host.prepare(OLD)
     host.prepare(NEW)
     host.work(OLD)
-    assert f"has another SHIPIT_BUILD than {NEW}" in refusal(host.hook("validate_service.sh"))
+    assert f"is of build {OLD}, not of {NEW}" in refusal(host.hook("validate_service.sh"))
 
 
 def test_a_worker_in_another_folder_is_refused(host: Host, tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ def test_a_first_build_runs_as_a_user_that_systemd_makes_up_and_is_proved_and_re
     pid, uid = host.show(OLD, "MainPID", "UID")
     assert int(uid) >= 61184, "systemd.exec(5): the range of DynamicUser="
     assert host.log() == [f"{OLD} starts as {uid} for reports: None", f"{OLD} ready", f"{OLD} task done"]
-    [report] = [json.loads(body) for body in host.s3.objects.values()]
-    assert (report["running_build"], report["reason"]) == (OLD, "deploy")
+    reports = [json.loads(body) for body in list(host.s3.objects.values())]
+    # Its watcher may have said "start" meanwhile.
+    assert [report["running_build"] for report in reports if report["reason"] == "deploy"] == [OLD]
     assert int(pid) > 1
 
 
@@ -65,7 +66,7 @@ def test_in_place_a_build_that_cannot_start_gives_way_to_the_one_before(host: Re
     assert host.deploy(OLD) == ""
     assert f"{OLD} runs again" in host.deploy(NEW, {"broken": ""})
     assert host.active() == [OLD]
-    assert host.log(OLD).count("ready") == 2
+    host.until(lambda: host.log(OLD).count("ready") == 2)  # which it says behind the notice that systemctl waits for
 
 
 def test_a_worker_that_is_killed_comes_back_and_one_that_is_stopped_does_not(host: RealHost) -> None:
