@@ -35,8 +35,18 @@ def rows(records: Iterable[RolloutRecord]) -> list[dict[str, str]]:
 
 
 def newest_first(records: Iterable[RolloutRecord]) -> list[RolloutRecord]:
-    """Return the records by when they started, then by id, the newest first."""
-    return sorted(records, key=lambda r: (r.started_at, r.id), reverse=True)
+    """Return the records, the newest first: by the one before it that each names, else by when they started."""
+    ranked = sorted(records, key=lambda r: (r.started_at, r.id), reverse=True)
+    left = {record.id: record for record in ranked}
+    followed = {record.previous for record in ranked}
+    found: list[RolloutRecord] = []
+    # The loop over all comes last: only records that name each other in a ring are left for it.
+    for record in [*(r for r in ranked if r.id not in followed), *ranked]:
+        rollout_id = record.id
+        while rollout_id in left:
+            found.append(left.pop(rollout_id))
+            rollout_id = found[-1].previous
+    return found
 
 
 def _row(record: RolloutRecord) -> dict[str, str]:
