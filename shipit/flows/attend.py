@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
 
 from shipit.diagnose import cluster, explain
 from shipit.errors import (
@@ -33,6 +32,7 @@ from shipit.events import (
 )
 from shipit.flows import check, undo
 from shipit.flows.deploy import Wish, locked, manner_of, plan_of
+from shipit.flows.ends import end_of
 from shipit.flows.locks import drives
 from shipit.flows.prepare import estimated
 from shipit.models import Deployment, DeploymentStatus, GroupEntry, Outcome, Overview, Phase, RolloutRecord
@@ -215,7 +215,8 @@ class _Watcher:
             self._tool.display(WaveStarted(wave=number, of=self._waves, groups=names, at=entry.started_at))
         if paused and entry.ended_at is not None:
             rollout = self._tool.settings.rollout
-            seconds = rollout.bake if rollout.promote == "auto" and rollout.bake else None
+            by_hand = self._record.flags.get("promote", rollout.promote) == "manual"
+            seconds = None if by_hand or not rollout.bake else rollout.bake
             self._tool.display(WavePaused(wave=number, of=self._waves, seconds=seconds, at=entry.ended_at))
         self._wave_told = (number, paused)
 
@@ -240,7 +241,7 @@ class _Watcher:
                     )
                 )
             if entry.phase.ended and not before.phase.ended:
-                end = _end(name, entry, overview, now)
+                end = end_of(name, entry, overview, now)
                 self._tool.display(end)
                 if entry.phase.bad and entry.deployments:
                     bad.append(end)
@@ -284,18 +285,6 @@ def _phase(ended: Deployment) -> Phase:
 
 def _phases(groups: Mapping[str, GroupEntry]) -> dict[str, Phase]:
     return {name: g.phase for name, g in groups.items()}
-
-
-def _end(name: str, entry: GroupEntry, overview: Overview, now: datetime) -> GroupEnded:
-    return GroupEnded(
-        group=name,
-        deployment_id=entry.deployments[-1] if entry.deployments else "",
-        phase=entry.phase,
-        overview=overview,
-        seconds=entry.seconds or 0.0,
-        at=entry.ended_at or now,
-        error_message=entry.failure.cause if entry.failure else "",
-    )
 
 
 def _end_as(tool: Tool, record: RolloutRecord) -> None:

@@ -25,7 +25,7 @@ from shipit.events import (
     WavePaused,
     WaveStarted,
 )
-from shipit.flows.ends import outcome_of, proof_of, sum_of
+from shipit.flows.ends import end_of, outcome_of, proof_of, sum_of
 from shipit.flows.prepare import refuse_busy
 from shipit.interrupts import last_words
 from shipit.ledger import Scribe
@@ -33,6 +33,7 @@ from shipit.lock import Held
 from shipit.models import (
     Action,
     NodeState,
+    Overview,
     Phase,
     RolloutPlan,
     RolloutRecord,
@@ -144,6 +145,7 @@ class Conductor:
             self.scribe.start()
             self._notify(Moment.START, "", None)
             self._rollout.open()
+            self._tell_ended()
             self._lead()
         except ShipitError as error:
             if isinstance(error, AwsError) and not isinstance(error, GroupsRefused):
@@ -352,6 +354,14 @@ class Conductor:
             self._judge()
 
     # -- telling ----------------------------------------------------------------------------------------------
+
+    def _tell_ended(self) -> None:
+        """Show the groups that had ended when the rollout was carried on: they are of it, and count at the end."""
+        now = self._tool.clock.now()
+        for name, entry in self.scribe.record.groups.items():
+            if name in self._rollout.state.groups and self._rollout.state.groups[name].phase.ended:
+                reached = Overview(succeeded=entry.instances) if entry.phase is Phase.SUCCEEDED else Overview()
+                self._tool.display(replace(end_of(name, entry, reached, now), at=now))
 
     def _hear(self, event: Event) -> None:
         """Show an event; explain a group that ended badly, and note why."""

@@ -90,6 +90,14 @@ def resume(tool: Tool, rollout: str, wish: Wish) -> None:
             f"rollout {record.id} is over: {record.outcome}",
             hint=f"inv deploy --build {record.build} starts what is not on its build",
         )
+    # A canary that waits for a word must not go on without one because somebody else carries it on.
+    wish = replace(
+        wish,
+        on_busy=wish.on_busy or record.flags.get("on_busy", ""),
+        on_failure=wish.on_failure or record.flags.get("on_failure", ""),
+        promote=wish.promote or record.flags.get("promote", ""),
+    )
+    tool = by_flags(tool, wish)
     with locked(tool, wish, build=record.build, rollout=record.id) as held:
         record = tool.ledger.read(record.id)  # as its last owner left it
         made = plan_of(tool, record)
@@ -190,6 +198,7 @@ def _opened(tool: Tool, made: RolloutPlan, wish: Wish) -> RolloutRecord:
         groups=entries(made),
         excluded=excluded(made),
         verify=wish.verify,
+        flags={k: v for k in ("on_busy", "on_failure", "promote") if (v := getattr(wish, k))},
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from shipit.errors import AwsError, BusyError, DriftError, GroupsRefused, Interrupted, ShipitError, StillRunning
-from shipit.models import Outcome, Phase, Proof, Verification
+from shipit.events import GroupEnded
+from shipit.models import GroupEntry, Outcome, Overview, Phase, Proof, Verification
 from shipit.rollout import RolloutState
 
 
@@ -15,6 +18,19 @@ def proof_of(found: Verification) -> Proof:
         converged=found.converged,
         query_id=found.cost.query_id,
         at=found.at,
+    )
+
+
+def end_of(name: str, entry: GroupEntry, overview: Overview, now: datetime) -> GroupEnded:
+    """Return what tells the end of a group that the record knows, `now` where it does not know when that was."""
+    return GroupEnded(
+        group=name,
+        deployment_id=entry.deployments[-1] if entry.deployments else "",
+        phase=entry.phase,
+        overview=overview,
+        seconds=entry.seconds or 0.0,
+        at=entry.ended_at or now,
+        error_message=entry.failure.cause if entry.failure else "",
     )
 
 
