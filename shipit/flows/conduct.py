@@ -195,7 +195,9 @@ class Conductor:
                     raise self._still_running()
                 self._judge()
                 last = number + 1 == of
-                proof = self._prove(frozenset(n for n, g in rollout.state.groups.items() if g.wave <= number), last)
+                # A group that failed where some may is no reason to hold up the next wave; at the end all are asked.
+                begun = {n: g for n, g in rollout.state.groups.items() if g.wave <= number}
+                proof = self._prove(frozenset(n for n, g in begun.items() if last or not g.phase.bad), last)
                 self._mark_wave(number, proved=proof is not None)
                 if not last:
                     self._pause(number, of)
@@ -271,7 +273,7 @@ class Conductor:
                     asked,
                     latest=self._made.published.build.version,
                     wait=left,
-                    stop_when=lambda found: bool(self.orders().stop) or self._left_behind(found),
+                    stop_when=lambda found: bool(self.orders().stop) or self._left_behind(found) or self._vain(found),
                     listen=lambda event: self._show_look(event, last),
                 )
             except AwsUnavailable as error:
@@ -311,6 +313,12 @@ class Conductor:
         again = self._behind & names
         self._behind = frozenset(names)
         return bool(again)
+
+    def _vain(self, found: Verification) -> bool:
+        """Tell whether all that is not current is in groups that failed: waiting brings them nothing."""
+        groups = self._rollout.state.groups
+        late = {n.group for n in found.nodes if n.state.is_counted and n.state is not NodeState.CURRENT}
+        return bool(late) and all(name in groups and groups[name].phase.bad for name in late)
 
     def _repair(self) -> bool:
         if not self._rollout.again(self._behind, "instances that came in the middle run another build"):

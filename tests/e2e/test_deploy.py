@@ -1,5 +1,7 @@
 """The main job by the real command line, on instances that run the real hooks."""
 
+import json
+
 from project import QUEUES, Project
 
 
@@ -33,6 +35,21 @@ def test_a_broken_hook_names_instance_event_script_log_and_next_command(project:
     assert ended.code == 1, ended.all
     for word in ("reports", "AfterInstall", "after_install.sh", "no module named tasks", "i-", "inv deploy"):
         assert word in ended.all, word
+
+
+def test_a_group_that_may_fail_holds_up_neither_the_next_wave_nor_the_end(project: Project) -> None:
+    toml = project.root / "shipit.toml"
+    toml.write_text(toml.read_text().replace("[rollout]\n", '[rollout]\nwaves = [["reports", "email-*"], ["*"]]\n'))
+    assert project.inv("deploy").code == 0
+    second = project.commit("second")
+    project.control("fault", name="hook", event="ApplicationStart", how="exit", group="reports")
+    # Nobody waits ten minutes for the report of an instance on which the deployment is known to have failed.
+    ended = project.inv("deploy", "--on-failure", "continue")
+    assert ended.code == 3, ended.all
+    assert "1 of 5 groups failed, as many as may" in ended.err
+    status = json.loads(project.inv("status", "--json").out)["fields"]
+    assert {row["group"] for row in status["differ"]} == {"reports"}
+    assert f"4 of 5 groups run {second}" in status["fleet"]
 
 
 def test_only_deploys_the_queues_it_names(shared_project: Project) -> None:
