@@ -25,7 +25,7 @@ from shipit.events import (
     WavePaused,
     WaveStarted,
 )
-from shipit.flows.ends import end_of, outcome_of, proof_of, sum_of
+from shipit.flows.ends import ended_before, is_vain, outcome_of, proof_of, sum_of
 from shipit.flows.prepare import refuse_busy
 from shipit.interrupts import last_words
 from shipit.ledger import Scribe
@@ -33,7 +33,6 @@ from shipit.lock import Held
 from shipit.models import (
     Action,
     NodeState,
-    Overview,
     Phase,
     RolloutPlan,
     RolloutRecord,
@@ -145,7 +144,8 @@ class Conductor:
             self.scribe.start()
             self._notify(Moment.START, "", None)
             self._rollout.open()
-            self._tell_ended()
+            for end in ended_before(self.scribe.record, self._rollout.state, self._tool.clock.now()):
+                self._tool.display(end)
             self._lead()
         except ShipitError as error:
             if isinstance(error, AwsError) and not isinstance(error, GroupsRefused):
@@ -212,7 +212,7 @@ class Conductor:
             if proof is not None:
                 verdict(proof)
             # Left alone by the plan: whoever asked for them must not read that all is well.
-            refuse_busy(self._made)
+            refuse_busy(self._made, left=True)
         except Interrupted:
             raise
         except BaseException:
@@ -273,7 +273,7 @@ class Conductor:
                     asked,
                     latest=self._made.published.build.version,
                     wait=left,
-                    stop_when=lambda found: bool(self.orders().stop) or self._left_behind(found) or self._vain(found),
+                    stop_when=self._is_enough,
                     listen=lambda event: self._show_look(event, last),
                 )
             except AwsUnavailable as error:
@@ -295,6 +295,9 @@ class Conductor:
         elif not (last and event.final):
             self._tool.display(replace(event, final=False))
 
+    def _is_enough(self, found: Verification) -> bool:
+        return bool(self.orders().stop) or self._left_behind(found) or is_vain(found, self._rollout.state)
+
     def _left_behind(self, found: Verification) -> bool:
         """Tell whether the same groups as at the last look have instances that say they run another build.
 
@@ -313,12 +316,6 @@ class Conductor:
         again = self._behind & names
         self._behind = frozenset(names)
         return bool(again)
-
-    def _vain(self, found: Verification) -> bool:
-        """Tell whether all that is not current is in groups that failed: waiting brings them nothing."""
-        groups = self._rollout.state.groups
-        late = {n.group for n in found.nodes if n.state.is_counted and n.state is not NodeState.CURRENT}
-        return bool(late) and all(name in groups and groups[name].phase.bad for name in late)
 
     def _repair(self) -> bool:
         if not self._rollout.again(self._behind, "instances that came in the middle run another build"):
@@ -362,14 +359,6 @@ class Conductor:
             self._judge()
 
     # -- telling ----------------------------------------------------------------------------------------------
-
-    def _tell_ended(self) -> None:
-        """Show the groups that had ended when the rollout was carried on: they are of it, and count at the end."""
-        now = self._tool.clock.now()
-        for name, entry in self.scribe.record.groups.items():
-            if name in self._rollout.state.groups and self._rollout.state.groups[name].phase.ended:
-                reached = Overview(succeeded=entry.instances) if entry.phase is Phase.SUCCEEDED else Overview()
-                self._tool.display(replace(end_of(name, entry, reached, now), at=now))
 
     def _hear(self, event: Event) -> None:
         """Show an event; explain a group that ended badly, and note why."""
