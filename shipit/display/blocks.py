@@ -83,9 +83,10 @@ def _totals(plan: RolloutPlan) -> str:
 def summary_lines(board: Board, end: RolloutFinished, limit: int | None = None) -> list[Line]:
     """Lay out the end of a rollout: groups by phase, failures joined where they are equal, AWS calls by operation."""
     bad = [row for row in board.rows.values() if row.phase.bad]
-    ended = "watched until interrupted, after" if end.interrupted else "ended after"
+    moving = any(row.phase in (Phase.RUNNING, Phase.EXAMINING) for row in board.rows.values())
+    ended = "watched until interrupted, after" if end.interrupted else "still runs after" if moving else "ended after"
     head = f"rollout {end.rollout_id} of {end.version} {ended} {duration(end.seconds)}: {by_phase(board)}"
-    tone = "warn" if end.interrupted or not board.rows else "bad" if bad else "good"
+    tone = "warn" if end.interrupted or moving or not board.rows else "bad" if bad else "good"
     done, lost, total = board.instances()
     whole = f"instances  {done - lost:,} of {total:,} succeeded" + (f", {lost:,} did not" if lost else "")
     told = {name for found in end.clusters for name in found.groups}
