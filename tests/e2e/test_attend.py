@@ -132,6 +132,7 @@ def test_watch_follows_to_the_same_end(attended: Attended) -> None:
     watched = attended.inv("watch")
     assert (watched.code, ended(driver)[0]) == (0, 0), watched.all
     assert watched.out.count("succeeded in") == len(QUEUES)
+    assert "is over: deployed" in watched.out
 
     attended.script(0.4, group="reports", event="ApplicationStart", fail=FAIL)
     driver = attended.begin()
