@@ -248,7 +248,7 @@ def value_lines(fields: Mapping[str, object], limit: int | None = None) -> list[
         if _is_table(value):
             lines += [Line(f"{clean(name)}:", "head"), *_value(value, limit)]
         else:
-            whole = f"{clean(name):<{wide}}  {_flat(value)}"
+            whole = f"{clean(name):<{wide}}  {_flat(value) or '-'}"
             lines += [Line(t) for t in wrap(whole, limit, " " * (wide + 2))]
     return lines
 
