@@ -12,7 +12,7 @@ def previous_good(records: Iterable[RolloutRecord], running: str) -> RolloutReco
     """Return the newest rollout that ended good, of another build than `running`; None where there is none.
 
     A build that was undone is no place to go back to, unless it was brought again later and that ended good. Rollouts
-    of the whole fleet come before those that left groups out: the build of a trial is not the fleet's.
+    of the whole fleet come before those that left groups out or on other builds: a trial's build is not the fleet's.
     """
     ranked = newest_first(records)
     left = {record.undoes for record in ranked}
@@ -23,7 +23,7 @@ def previous_good(records: Iterable[RolloutRecord], running: str) -> RolloutReco
         if record.undone_by or record.id in left or record.outcome is Outcome.ROLLED_BACK:
             undone.add(record.build)
         elif record.outcome.good and record.build != running and record.build not in undone:
-            if not record.excluded:
+            if not record.excluded and len({group.build for group in record.groups.values()}) < 2:
                 return record
             partial = partial or record
     return partial

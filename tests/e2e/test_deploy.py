@@ -79,3 +79,15 @@ def test_an_unpublished_build_is_a_usage_error_that_names_what_there_is(shared_p
     ended = shared_project.inv("deploy", "--build", "nothing")
     assert ended.code == 2
     assert "not published" in ended.err
+
+
+def test_a_restart_brings_each_group_what_it_runs_also_where_builds_are_mixed(shared_project: Project) -> None:
+    project = shared_project
+    assert project.inv("deploy").code == 0
+    project.commit("a trial")
+    assert project.inv("deploy", "--only", "reports").code == 0
+    ended = project.inv("restart")
+    assert ended.code == 0, ended.all
+    assert "8 of 8 current" in ended.out
+    assert ended.out.count("succeeded in") == len(QUEUES)
+    assert project.inv("verify-versions").code == 0
