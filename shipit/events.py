@@ -90,11 +90,12 @@ class GroupStarted:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupBlocked:
-    """Report that a group waits for somebody else's deployment to end."""
+    """Report that a group waits for somebody else's deployment to end; `holder` says who made it, when and why."""
 
     group: str
     holder_id: str
     at: datetime
+    holder: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ def previous_good(records: Iterable[RolloutRecord], running: str) -> RolloutReco
     """Return the newest rollout that ended good, of another build than `running`; None where there is none.
 
     A build that was undone is no place to go back to, unless it was brought again later and that ended good. Rollouts
-    of the whole fleet come before those that left groups out: the build of a trial is not the fleet's.
+    of the whole fleet come before those that left groups out or on other builds: a trial's build is not the fleet's.
     """
     ranked = newest_first(records)
     left = {record.undoes for record in ranked}
@@ -23,7 +23,7 @@ def previous_good(records: Iterable[RolloutRecord], running: str) -> RolloutReco
         if record.undone_by or record.id in left or record.outcome is Outcome.ROLLED_BACK:
             undone.add(record.build)
         elif record.outcome.good and record.build != running and record.build not in undone:
-            if not record.excluded:
+            if not record.excluded and len({group.build for group in record.groups.values()}) < 2:
                 return record
             partial = partial or record
     return partial
@@ -35,8 +35,18 @@ def rows(records: Iterable[RolloutRecord]) -> list[dict[str, str]]:
 
 
 def newest_first(records: Iterable[RolloutRecord]) -> list[RolloutRecord]:
-    """Return the records by when they started, then by id, the newest first."""
-    return sorted(records, key=lambda r: (r.started_at, r.id), reverse=True)
+    """Return the records, the newest first: by the one before it that each names, else by when they started."""
+    ranked = sorted(records, key=lambda r: (r.started_at, r.id), reverse=True)
+    left = {record.id: record for record in ranked}
+    followed = {record.previous for record in ranked}
+    found: list[RolloutRecord] = []
+    # The loop over all comes last: only records that name each other in a ring are left for it.
+    for record in [*(r for r in ranked if r.id not in followed), *ranked]:
+        rollout_id = record.id
+        while rollout_id in left:
+            found.append(left.pop(rollout_id))
+            rollout_id = found[-1].previous
+    return found
 
 
 def _row(record: RolloutRecord) -> dict[str, str]:

@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
@@ -64,10 +65,14 @@ class Ledger:
         """Write the record."""
         self._store.put_json(self._key(record.id), {"schema": 1, **_RECORDS.dump_python(record, mode="json")})
 
-    def open(self, record: RolloutRecord) -> None:
-        """Write the record of a rollout that begins, and make it the latest."""
+    def open(self, record: RolloutRecord) -> RolloutRecord:
+        """Write the record of a rollout that begins, and make it the latest; return it with the one before it."""
+        latest = self.latest_id()
+        if latest != record.id:
+            record = replace(record, previous=latest)
         self.write(record)
         self._store.put_json(self._key(_LATEST), {"id": record.id})
+        return record
 
     def latest(self) -> RolloutRecord | None:
         """Return the record of the rollout that was started last, if any was."""
@@ -106,30 +111,27 @@ class Ledger:
             raise DamagedError(f"the record {self._key(rollout_id)} is damaged: {said}") from error
 
     def recent(self, most: int = 20) -> tuple[RolloutRecord, ...]:
-        """Return the newest records, the newest first; damaged ones are left out."""
-        found = []
-        for rollout_id in self._ids()[:most]:
-            try:
-                record = self.find(rollout_id)
-            except DamagedError:
-                continue
-            if record is not None:
-                found.append(record)
-        return tuple(found)
+        """Return those of the last `most` rollouts that can be read, the newest first."""
+        return tuple(found for found in islice(self.back(), most) if isinstance(found, RolloutRecord))
 
     def back(self) -> Iterator[RolloutRecord | LostRecord]:
         """Yield the record of the last rollout, then the older ones, newest first; each is read when it is asked for.
 
-        One that is lost or damaged is told as such: whoever reads what past rollouts brought must not take an older
-        word for it. Of the older ones, one that is gone without a trace cannot be told.
+        Each names the one before it; where one does not, for it is lost or was written before they did, the next
+        older id comes next. One that is lost or damaged is told as such: whoever reads what past rollouts brought
+        must not take an older word for it.
         """
-        latest = self.latest_id()
-        if not latest:
-            return
-        yield self._found(latest)
-        for rollout_id in self._ids():
-            if rollout_id < latest:
-                yield self._found(rollout_id)
+        rollout_id, told = self.latest_id(), set[str]()
+        ids: list[str] | None = None
+        while rollout_id:
+            found = self._found(rollout_id)
+            yield found
+            told.add(rollout_id)
+            previous = found.previous if isinstance(found, RolloutRecord) else ""
+            if not previous or previous in told:
+                ids = self._ids() if ids is None else ids
+                previous = next((i for i in ids if i < rollout_id and i not in told), "")
+            rollout_id = previous
 
     def _found(self, rollout_id: str) -> RolloutRecord | LostRecord:
         try:
@@ -183,7 +185,7 @@ class Scribe:
 
     def start(self) -> None:
         """Write the record before anything else happens, and begin; raises AwsError."""
-        self._ledger.open(self.record)
+        self._written = self.record = self._ledger.open(self.record)
         self._thread.start()
 
     def keep(self, record: RolloutRecord) -> None:

@@ -147,13 +147,13 @@ def _decide(group: Group, published: PublishedBuild, rules: Rules, *, selected: 
     if not selected:
         return planned(Action.EXCLUDED, f"not matched by --only {','.join(rules.only)}")
     if group.active and rules.on_busy in ("skip", "fail"):
-        return replace(planned(Action.BUSY, _holder(group.active, rules.now)), holder=group.active)
+        return replace(planned(Action.BUSY, group.active.introduced(rules.now)), holder=group.active)
     if not group.in_service:
         return planned(Action.EMPTY, "no instance in service; one launched now would get the old build")
     decided = _needs(group, published, running, rules, planned)
     if group.active and decided.action is not Action.NEWER:
         what = "stops" if rules.on_busy == "stop" else "waits for"
-        reason = f"{what} {_holder(group.active, rules.now)}"
+        reason = f"{what} {group.active.introduced(rules.now)}"
         decided = replace(decided, action=Action.DEPLOY, reason=reason, holder=group.active)
     return decided
 
@@ -175,14 +175,6 @@ def _needs(
         other = group.last_success.revision or "an unknown revision"
         return planned(Action.DEPLOY, "runs another build" if running else f"runs {other}")
     return planned(*_same_build(group, group.last_success))
-
-
-def _holder(holder: Deployment, now: datetime | None) -> str:
-    by = holder.description or f"creator {holder.creator}"
-    age = ""
-    if now is not None and holder.created_at is not None:
-        age = f", {max(0, round((now - holder.created_at).total_seconds()))} s old"
-    return f"{holder.id} ({holder.creator}{age}): {by}"
 
 
 def _same_build(group: Group, success: Deployment) -> tuple[Action, str]:

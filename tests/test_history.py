@@ -60,6 +60,8 @@ def test_a_trial_on_some_groups_gives_way_to_a_rollout_of_the_whole_fleet() -> N
     trial = record("v2", minute=2, excluded=("reports",))
     assert found([record("v1", minute=1), trial, record("v3", minute=3)], "v3") == "r1"
     assert found([trial, record("v3", minute=3)], "v3") == "r2"
+    mixed = record("v2", minute=2, restart=True, groups={"email": entry(), "reports": entry(build="v1")})
+    assert found([record("v1", minute=1), mixed, record("v3", minute=3)], "v3") == "r1"
 
 
 def test_where_nothing_was_good_there_is_nowhere_to_go() -> None:

@@ -74,7 +74,7 @@ def test_a_busy_group_is_treated_as_the_policy_says_and_its_holder_named(
     found = decide(group("a", last_attempt=HOLDER), on_busy=on_busy, now=NOON + timedelta(seconds=90))["a"]
     assert found.action is action
     assert found.holder == HOLDER
-    for word in (verb, "d-HOLDER", "user", "90 s old", "by hand"):
+    for word in (verb, "d-HOLDER", "user", "1 min 30 s old", "by hand"):
         assert word in found.reason
 
 

@@ -83,9 +83,10 @@ def _totals(plan: RolloutPlan) -> str:
 def summary_lines(board: Board, end: RolloutFinished, limit: int | None = None) -> list[Line]:
     """Lay out the end of a rollout: groups by phase, failures joined where they are equal, AWS calls by operation."""
     bad = [row for row in board.rows.values() if row.phase.bad]
-    ended = "watched until interrupted, after" if end.interrupted else "ended after"
+    moving = any(row.phase in (Phase.RUNNING, Phase.EXAMINING) for row in board.rows.values())
+    ended = "watched until interrupted, after" if end.interrupted else "still runs after" if moving else "ended after"
     head = f"rollout {end.rollout_id} of {end.version} {ended} {duration(end.seconds)}: {by_phase(board)}"
-    tone = "warn" if end.interrupted or not board.rows else "bad" if bad else "good"
+    tone = "warn" if end.interrupted or moving or not board.rows else "bad" if bad else "good"
     done, lost, total = board.instances()
     whole = f"instances  {done - lost:,} of {total:,} succeeded" + (f", {lost:,} did not" if lost else "")
     told = {name for found in end.clusters for name in found.groups}
@@ -247,7 +248,7 @@ def value_lines(fields: Mapping[str, object], limit: int | None = None) -> list[
         if _is_table(value):
             lines += [Line(f"{clean(name)}:", "head"), *_value(value, limit)]
         else:
-            whole = f"{clean(name):<{wide}}  {_flat(value)}"
+            whole = f"{clean(name):<{wide}}  {_flat(value) or '-'}"
             lines += [Line(t) for t in wrap(whole, limit, " " * (wide + 2))]
     return lines
 

@@ -131,7 +131,10 @@ class PlainDisplay:
                 for line in finding_lines(event):
                     self._writer.line(line.text)
             case Verified(verification=found, final=True):
-                self._block(verification_lines(found, everything=event.everything), found.at)
+                # Of a rollout's last look the verdict is told after its end: a log's times never run back.
+                over = self._board.finished
+                at = max(found.at, over.at) if over else found.at
+                self._block(verification_lines(found, everything=event.everything), at)
             case Verified(verification=found):
                 # A log of an hour's wait must show that somebody still looks.
                 due = self._due("verdict", _VERDICT, found.at)

@@ -83,8 +83,8 @@ def sentence(event: Event) -> Line | None:
         case GroupStarted(group=group, deployment_id=deployment, instances=instances, attempt=attempt):
             again = f", try {attempt}" if attempt > 1 else ""
             return Line(clean(f"{group}: started {deployment} on {plural(instances, 'instance')}{again}"))
-        case GroupBlocked(group=group, holder_id=holder):
-            return Line(clean(f"{group}: waits for {holder}, somebody else's deployment"), "warn")
+        case GroupBlocked(group=group, holder_id=holder_id, holder=holder):
+            return Line(clean(f"{group}: waits for somebody else's deployment: {holder or holder_id}"), "warn")
         case GroupRetried(group=group, reason=reason):
             return Line(clean(f"{group}: {reason}; it is tried again"), "warn")
         case RolloutHalted(reason=reason):

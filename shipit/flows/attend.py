@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
 
 from shipit.diagnose import cluster, explain
 from shipit.errors import (
@@ -33,6 +32,7 @@ from shipit.events import (
 )
 from shipit.flows import check, undo
 from shipit.flows.deploy import Wish, locked, manner_of, plan_of
+from shipit.flows.ends import end_of
 from shipit.flows.locks import drives
 from shipit.flows.prepare import estimated
 from shipit.models import Deployment, DeploymentStatus, GroupEntry, Outcome, Overview, Phase, RolloutRecord
@@ -52,8 +52,11 @@ def watch(tool: Tool, rollout: str) -> None:
     record = _find(tool, rollout)
     if record.outcome is Outcome.RUNNING or record.outcome.resumable:
         record = _Watcher(tool, record).run()
-    else:
-        tool.display(Notice(text=f"rollout {record.id} of {record.build} is over: {record.outcome}"))
+    if record.outcome is not Outcome.RUNNING and not record.outcome.resumable:
+        proof = record.proof
+        states = ", ".join(f"{count:,} {state}" for state, count in proof.states.items() if count) if proof else ""
+        said = f"; its instances reported: {states}" if states else ""
+        tool.display(Notice(text=f"rollout {record.id} of {record.build} is over: {record.outcome}{said}"))
     _end_as(tool, record)
 
 
@@ -116,7 +119,7 @@ class _Watcher:
         self._told: dict[str, GroupEntry] = {}
         self._failures: list[GroupDiagnosed] = []
         self._waves = 0
-        self._wave_told: tuple[int, bool] = (0, False)
+        self._wave_told = self._pause_told = 0
         self._begun = tool.clock.now()
 
     def run(self) -> RolloutRecord:
@@ -161,6 +164,7 @@ class _Watcher:
             found = explain(end, scout.examine(end.group, end.deployment_id), build=self._record.build)
             self._failures.append(found)
             self._tool.display(found)
+        self._tell_pause()
 
     def _look(self) -> bool:
         """Read the record anew; tell whether a process drives the rollout."""
@@ -200,24 +204,29 @@ class _Watcher:
         )
 
     def _tell_wave(self) -> None:
-        """Show which wave runs, or that one is done and the next waits, where there are several."""
-        if self._waves < 2 or not self._record.waves:
-            return
+        """Show which wave runs, where there are several."""
         number = len(self._record.waves)
-        entry = self._record.waves[-1]
-        paused = entry.ended_at is not None and number < self._waves
-        if self._wave_told == (number, paused):
+        if self._waves < 2 or number == self._wave_told:
             return
-        if self._wave_told[0] != number:
-            wave = self._record.groups.items()
-            at_work = sorted({g.wave for _, g in wave})[number - 1 : number]
-            names = tuple(n for n, g in wave if g.wave in at_work)
-            self._tool.display(WaveStarted(wave=number, of=self._waves, groups=names, at=entry.started_at))
-        if paused and entry.ended_at is not None:
-            rollout = self._tool.settings.rollout
-            seconds = rollout.bake if rollout.promote == "auto" and rollout.bake else None
-            self._tool.display(WavePaused(wave=number, of=self._waves, seconds=seconds, at=entry.ended_at))
-        self._wave_told = (number, paused)
+        wave = self._record.groups.items()
+        at_work = sorted({g.wave for _, g in wave})[number - 1 : number]
+        names = tuple(n for n, g in wave if g.wave in at_work)
+        began = self._record.waves[-1].started_at
+        self._tool.display(WaveStarted(wave=number, of=self._waves, groups=names, at=began))
+        self._wave_told = number
+
+    def _tell_pause(self) -> None:
+        """Show that a wave is done, once its groups were told, and that the next one waits."""
+        number = len(self._record.waves)
+        ended = self._record.waves[-1].ended_at if number else None
+        if ended is None or number >= self._waves or number == self._pause_told:
+            return
+        rollout = self._tool.settings.rollout
+        by_hand = self._record.flags.get("promote", rollout.promote) == "manual"
+        if by_hand or rollout.bake:
+            seconds = None if by_hand else rollout.bake
+            self._tool.display(WavePaused(wave=number, of=self._waves, seconds=seconds, at=ended))
+        self._pause_told = number
 
     def _tell(self) -> list[GroupEnded]:
         """Show what changed since the last look; return the groups that ended badly."""
@@ -240,7 +249,7 @@ class _Watcher:
                     )
                 )
             if entry.phase.ended and not before.phase.ended:
-                end = _end(name, entry, overview, now)
+                end = end_of(name, entry, overview, now)
                 self._tool.display(end)
                 if entry.phase.bad and entry.deployments:
                     bad.append(end)
@@ -284,18 +293,6 @@ def _phase(ended: Deployment) -> Phase:
 
 def _phases(groups: Mapping[str, GroupEntry]) -> dict[str, Phase]:
     return {name: g.phase for name, g in groups.items()}
-
-
-def _end(name: str, entry: GroupEntry, overview: Overview, now: datetime) -> GroupEnded:
-    return GroupEnded(
-        group=name,
-        deployment_id=entry.deployments[-1] if entry.deployments else "",
-        phase=entry.phase,
-        overview=overview,
-        seconds=entry.seconds or 0.0,
-        at=entry.ended_at or now,
-        error_message=entry.failure.cause if entry.failure else "",
-    )
 
 
 def _end_as(tool: Tool, record: RolloutRecord) -> None:

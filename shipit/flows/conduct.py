@@ -25,7 +25,7 @@ from shipit.events import (
     WavePaused,
     WaveStarted,
 )
-from shipit.flows.ends import outcome_of, proof_of, sum_of
+from shipit.flows.ends import ended_before, is_vain, outcome_of, proof_of, sum_of
 from shipit.flows.prepare import refuse_busy
 from shipit.interrupts import last_words
 from shipit.ledger import Scribe
@@ -144,6 +144,8 @@ class Conductor:
             self.scribe.start()
             self._notify(Moment.START, "", None)
             self._rollout.open()
+            for end in ended_before(self.scribe.record, self._rollout.state, self._tool.clock.now()):
+                self._tool.display(end)
             self._lead()
         except ShipitError as error:
             if isinstance(error, AwsError) and not isinstance(error, GroupsRefused):
@@ -193,7 +195,9 @@ class Conductor:
                     raise self._still_running()
                 self._judge()
                 last = number + 1 == of
-                proof = self._prove(frozenset(n for n, g in rollout.state.groups.items() if g.wave <= number), last)
+                # A group that failed where some may is no reason to hold up the next wave; at the end all are asked.
+                begun = {n: g for n, g in rollout.state.groups.items() if g.wave <= number}
+                proof = self._prove(frozenset(n for n, g in begun.items() if last or not g.phase.bad), last)
                 self._mark_wave(number, proved=proof is not None)
                 if not last:
                     self._pause(number, of)
@@ -208,7 +212,7 @@ class Conductor:
             if proof is not None:
                 verdict(proof)
             # Left alone by the plan: whoever asked for them must not read that all is well.
-            refuse_busy(self._made)
+            refuse_busy(self._made, left=True)
         except Interrupted:
             raise
         except BaseException:
@@ -269,7 +273,7 @@ class Conductor:
                     asked,
                     latest=self._made.published.build.version,
                     wait=left,
-                    stop_when=lambda found: bool(self.orders().stop) or self._left_behind(found),
+                    stop_when=self._is_enough,
                     listen=lambda event: self._show_look(event, last),
                 )
             except AwsUnavailable as error:
@@ -290,6 +294,9 @@ class Conductor:
             self._tool.display(event)
         elif not (last and event.final):
             self._tool.display(replace(event, final=False))
+
+    def _is_enough(self, found: Verification) -> bool:
+        return bool(self.orders().stop) or self._left_behind(found) or is_vain(found, self._rollout.state)
 
     def _left_behind(self, found: Verification) -> bool:
         """Tell whether the same groups as at the last look have instances that say they run another build.

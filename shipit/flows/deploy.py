@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from shipit.errors import DriftError, Interrupted, PreflightError, ShipitError, UsageError
@@ -16,6 +17,7 @@ from shipit.plan import fit
 from shipit.rollout import begin, entries, excluded, restore
 from shipit.wiring import Tool
 from shipit.wiring.person import author, confirm
+from shipit.wording import plural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,14 @@ def resume(tool: Tool, rollout: str, wish: Wish) -> None:
             f"rollout {record.id} is over: {record.outcome}",
             hint=f"inv deploy --build {record.build} starts what is not on its build",
         )
+    # A canary that waits for a word must not go on without one because somebody else carries it on.
+    wish = replace(
+        wish,
+        on_busy=wish.on_busy or record.flags.get("on_busy", ""),
+        on_failure=wish.on_failure or record.flags.get("on_failure", ""),
+        promote=wish.promote or record.flags.get("promote", ""),
+    )
+    tool = by_flags(tool, wish)
     with locked(tool, wish, build=record.build, rollout=record.id) as held:
         record = tool.ledger.read(record.id)  # as its last owner left it
         made = plan_of(tool, record)
@@ -160,22 +170,33 @@ def restart(tool: Tool, wish: Wish) -> None:
     rollout = new_id(tool.clock.now())
     with locked(tool, wish, build=latest.build, rollout=rollout) as held:
         made = prepare(tool, tool.builds.get(latest.build), only=wish.only, allow_older=True, rollout=rollout)
-        again = tuple(
-            replace(p, action=Action.DEPLOY, reason="restarts what it runs") if p.action is Action.CURRENT else p
-            for p in made.groups
-        )
-        other = [p.group.name for p in again if p.running != latest.build and p.action is Action.DEPLOY]
-        if other:
+        strange = [p.group.name for p in made.groups if p.action is Action.DEPLOY and not p.running]
+        if strange:
             raise DriftError(
-                f"{len(other)} groups do not run {latest.build}: {', '.join(other[:5])}",
-                hint="a restart brings what each group runs; inv deploy brings one build first",
+                f"{plural(len(strange), 'group')} never got a build of ours: {', '.join(strange[:5])}",
+                hint="a restart brings what each group runs; leave them out with --only, or inv deploy first",
             )
-        made = replace(made, groups=again)
+        builds = Counter(p.running for p in made.groups if p.action in (Action.CURRENT, Action.DEPLOY))
+        main = max(builds, key=lambda build: builds[build], default=latest.build)
+        again = tuple(_restarted(tool, planned, main) for planned in made.groups)
+        made = replace(made, published=tool.builds.get(main), groups=again)
         tool.display.plan(made)
         refuse(made)
         record = replace(_opened(tool, made, wish), why=wish.why or "restart", restart=True)
         state = begin(made, policy_of(tool))
         Conductor(tool, made, state, record, held, manner_of(tool, wish), deployer=tool.restarter).run()
+
+
+def _restarted(tool: Tool, planned: PlannedGroup, build: str) -> PlannedGroup:
+    """Return the group with what it runs to be brought anew, whether or not that is the `build` of most."""
+    if planned.action not in (Action.CURRENT, Action.DEPLOY):
+        return planned
+    return replace(
+        planned,
+        action=Action.DEPLOY,
+        reason=planned.reason if planned.holder else "restarts what it runs",
+        published=tool.builds.get(planned.running) if planned.running != build else None,
+    )
 
 
 def _opened(tool: Tool, made: RolloutPlan, wish: Wish) -> RolloutRecord:
@@ -190,6 +211,7 @@ def _opened(tool: Tool, made: RolloutPlan, wish: Wish) -> RolloutRecord:
         groups=entries(made),
         excluded=excluded(made),
         verify=wish.verify,
+        flags={k: v for k in ("on_busy", "on_failure", "promote") if (v := getattr(wish, k))},
     )
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
 from shipit.errors import AwsError, BusyError, DriftError, GroupsRefused, Interrupted, ShipitError, StillRunning
-from shipit.models import Outcome, Phase, Proof, Verification
+from shipit.events import GroupEnded
+from shipit.models import GroupEntry, NodeState, Outcome, Overview, Phase, Proof, RolloutRecord, Verification
 from shipit.rollout import RolloutState
 
 
@@ -16,6 +21,33 @@ def proof_of(found: Verification) -> Proof:
         query_id=found.cost.query_id,
         at=found.at,
     )
+
+
+def end_of(name: str, entry: GroupEntry, overview: Overview, now: datetime) -> GroupEnded:
+    """Return what tells the end of a group that the record knows, `now` where it does not know when that was."""
+    return GroupEnded(
+        group=name,
+        deployment_id=entry.deployments[-1] if entry.deployments else "",
+        phase=entry.phase,
+        overview=overview,
+        seconds=entry.seconds or 0.0,
+        at=entry.ended_at or now,
+        error_message=entry.failure.cause if entry.failure else "",
+    )
+
+
+def ended_before(record: RolloutRecord, state: RolloutState, now: datetime) -> Iterator[GroupEnded]:
+    """Tell the groups that had ended when a rollout was carried on: they are of it, and count at its end."""
+    for name, entry in record.groups.items():
+        if name in state.groups and state.groups[name].phase.ended:
+            reached = Overview(succeeded=entry.instances) if entry.phase is Phase.SUCCEEDED else Overview()
+            yield replace(end_of(name, entry, reached, now), at=now)
+
+
+def is_vain(found: Verification, state: RolloutState) -> bool:
+    """Tell whether all that is not current is in groups that failed: waiting brings them nothing."""
+    late = {n.group for n in found.nodes if n.state.is_counted and n.state is not NodeState.CURRENT}
+    return bool(late) and all(name in state.groups and state.groups[name].phase.bad for name in late)
 
 
 def sum_of(state: RolloutState, build: str, *, whole: bool) -> ShipitError | None:

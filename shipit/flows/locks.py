@@ -19,6 +19,7 @@ def status(tool: Tool) -> None:
         "lock",
         {
             "locked": True,
+            "env": tool.settings.env,
             "by": holding.by,
             "host": holding.host,
             "since": holding.since.isoformat(timespec="seconds"),

@@ -14,6 +14,7 @@ from shipit.order import Order, compare
 from shipit.plan import Rules, make_plan, patterns
 from shipit.settings import parse_duration
 from shipit.wiring import Tool
+from shipit.wording import plural
 
 #: Past rollouts that estimates are made from.
 _PAST = 10
@@ -78,14 +79,22 @@ def refuse(made: RolloutPlan) -> None:
         raise PreflightError("nothing was deployed: no chosen group has an instance in service")
 
 
-def refuse_busy(made: RolloutPlan) -> None:
-    """Raise BusyError where groups are held by others and the policy is to fail then."""
-    if busy := [p for p in made.groups if p.action is Action.BUSY]:
-        said = "; ".join(f"{p.group.name}: {p.reason}" for p in busy[:3])
+def refuse_busy(made: RolloutPlan, *, left: bool = False) -> None:
+    """Raise BusyError where groups are held by others: nothing was begun for that, or they were `left` alone."""
+    busy = [p for p in made.groups if p.action is Action.BUSY]
+    if not busy:
+        return
+    more = f"; and {len(busy) - 3} more" if busy[3:] else ""
+    said = "; ".join(f"{p.group.name}: {p.reason}" for p in busy[:3]) + more
+    if left:
         raise BusyError(
-            f"{len(busy)} groups are busy: {said}",
-            hint="--on-busy wait lets them end first, stop stops them, skip leaves them alone",
+            f"{plural(len(busy), 'group')} did not get the build, for others held them: {said}",
+            hint=f"once these have ended: inv deploy --build {made.published.build.version}",
         )
+    raise BusyError(
+        f"nothing was deployed, for others hold {plural(len(busy), 'group')}: {said}",
+        hint="--on-busy wait lets them end first, stop stops them, skip leaves them alone",
+    )
 
 
 def seconds(flag: str, text: str) -> float:

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from shipit.models.build import Revision
+from shipit.wording import duration
 
 
 class DeploymentStatus(StrEnum):
@@ -93,6 +94,13 @@ class Deployment:
     completed_at: datetime | None = None
     rollback_id: str = ""
     follow_on_ids: tuple[str, ...] = ()
+
+    def introduced(self, now: datetime | None) -> str:
+        """Say who made it, how long ago and what for: `d-1 (user, 3.0 s old): hotfix by hand`."""
+        age = ""
+        if now is not None and self.created_at is not None:
+            age = f", {duration((now - self.created_at).total_seconds())} old"
+        return f"{self.id} ({self.creator}{age})" + (f": {self.description}" if self.description else "")
 
 
 @dataclass(frozen=True, kw_only=True)

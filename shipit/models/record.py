@@ -114,7 +114,9 @@ class RolloutRecord:
 
     `excluded` are groups that it left alone on purpose: nothing is expected of them. Without `verify` nobody wanted
     the instances asked; a `restart` brings what each group runs. A rollback is a rollout too: it
-    names the one that it undoes in `undoes`, and that one names it in `undone_by`.
+    names the one that it undoes in `undoes`, and that one names it in `undone_by`. `previous` is the rollout that
+    was the last before it: ids and times are by the clocks of many machines, and a clock may step. `flags` are those
+    that laid another policy over the settings, as typed: whoever carries the rollout on goes by them, too.
     """
 
     id: str
@@ -134,6 +136,8 @@ class RolloutRecord:
     calls: Mapping[str, int] = field(default_factory=dict)
     undoes: str = ""
     undone_by: str = ""
+    previous: str = ""
+    flags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float | None:

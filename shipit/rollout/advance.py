@@ -40,7 +40,7 @@ def advance(previous: RolloutState, observed: Observed, now: datetime) -> tuple[
     for name, before in previous.groups.items():
         after = before if before.phase.ended else _step(before, observed, previous, now)
         groups[name] = after
-        events += _told(before, after, now)
+        events += _told(before, after, observed.deployments.get(after.holder), now)
         refusal = observed.stopped.get(name)
         if before.errand is Errand.STOP and refusal is not None and not isinstance(refusal, AwsUnavailable):
             events.append(Notice(text=f"{name}: not stopped: {refusal.message}", warning=True))
@@ -171,7 +171,8 @@ def _blocked(
     own = holder is not None and holder.creator in _ITS_OWN
     if policy.on_busy in (OnBusy.SKIP, OnBusy.FAIL) and not own:
         phase = Phase.SKIPPED if policy.on_busy is OnBusy.SKIP else Phase.FAILED
-        return replace(state, phase=phase, ended_at=now, error_code="BUSY", error_message=busy.message)
+        said = f"held by {holder.introduced(now)}" if holder else busy.message
+        return replace(state, phase=phase, ended_at=now, error_code="BUSY", error_message=said)
     again = busy.holder_id == state.holder
     # One that is not to be stopped counts as stopped: what is left is to wait.
     return replace(state, holder=busy.holder_id, holder_stopped=own or (state.holder_stopped and again))
@@ -270,7 +271,7 @@ def _waited(state: GroupState, observed: Observed, whole: RolloutState, now: dat
     return state
 
 
-def _told(before: GroupState, after: GroupState, now: datetime) -> Iterable[Event]:
+def _told(before: GroupState, after: GroupState, holder: Deployment | None, now: datetime) -> Iterable[Event]:
     if after.deployments != before.deployments:
         yield GroupStarted(
             group=after.group,
@@ -280,7 +281,8 @@ def _told(before: GroupState, after: GroupState, now: datetime) -> Iterable[Even
             at=now,
         )
     if after.holder and after.holder != before.holder:
-        yield GroupBlocked(group=after.group, holder_id=after.holder, at=now)
+        said = holder.introduced(now) if holder else ""
+        yield GroupBlocked(group=after.group, holder_id=after.holder, at=now, holder=said)
     if after.phase.ended and not before.phase.ended:
         yield GroupEnded(
             group=after.group,

@@ -43,18 +43,22 @@ def excluded(plan: RolloutPlan) -> tuple[str, ...]:
 
 
 def annotate(record: RolloutRecord, state: RolloutState, failures: Mapping[str, FailureNote]) -> RolloutRecord:
-    """Return the record with every group as it stands now."""
+    """Return the record with every group as it stands now.
+
+    Why a group failed stays noted where `failures` says nothing newer: who carries a rollout on did not look into it.
+    """
     groups = dict(record.groups)
     for name, group in state.groups.items():
         phase = Phase.RUNNING if group.phase is Phase.EXAMINING else group.phase
+        entry = groups.get(name, GroupEntry())
         groups[name] = replace(
-            groups.get(name, GroupEntry()),
+            entry,
             phase=phase,
             deployments=group.deployments,
             tries=group.tries,
             started_at=group.started_at,
             ended_at=group.ended_at,
-            failure=failures.get(name) if phase.bad else None,
+            failure=failures.get(name, entry.failure) if phase.bad else None,
         )
     return replace(record, groups=groups)
 

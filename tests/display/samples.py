@@ -145,7 +145,7 @@ def one_of_each() -> list[Event]:
         Notice(text="two groups were empty", warning=True),
         *rollout(3, failing=("queue-001",)),
         WaveStarted(wave=1, of=2, groups=("queue-000", "queue-001"), at=NOON),
-        GroupBlocked(group="queue-000", holder_id="d-HOLDER", at=NOON),
+        GroupBlocked(group="queue-000", holder_id="d-HOLDER", at=NOON, holder="d-HOLDER (user, 5.0 s old): hotfix"),
         GroupRetried(group="queue-000", deployment_id="d-QUEUE-000", reason="i-1 was reclaimed", at=NOON),
         WavePaused(wave=1, of=2, seconds=300.0, at=NOON),
         WavePaused(wave=1, of=2, seconds=None, at=NOON),

@@ -79,6 +79,10 @@ def test_an_answer_that_is_too_wide_is_folded_and_its_last_column_may_be_cut() -
     assert wider[1].endswith("…")
 
 
+def test_a_field_that_says_nothing_is_shown_as_such() -> None:
+    assert texts(value_lines({"build": "", "why": "freeze"})) == ["build  -", "why    freeze"]
+
+
 def test_a_verdict_hides_what_is_clean_and_ends_with_the_count() -> None:
     assert texts(verification_lines(verification())) == [
         "queue-000: 5 of 6 current; 1 outdated",

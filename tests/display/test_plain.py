@@ -46,6 +46,18 @@ def test_a_rollout_is_a_line_for_each_change() -> None:
     ]
 
 
+def test_the_verdict_of_the_last_look_bears_no_earlier_time_than_the_end_that_is_told_before_it() -> None:
+    looked = Verified(verification=replace(verification(), at=NOON + timedelta(seconds=14)))
+    lines = printed([*rollout(2), looked])
+    assert not any(line.startswith("12:00:14 ") for line in lines)
+
+
+def test_a_rollout_that_was_left_while_groups_were_running_has_not_ended() -> None:
+    events = [event for event in rollout(2) if not isinstance(event, GroupEnded)]
+    (end,) = [line for line in printed(events) if "after 15 s" in line]
+    assert end == "12:00:15 rollout r-20261120-120000 of v2 still runs after 15 s: 2 running"
+
+
 def test_the_fleet_is_told_each_half_minute() -> None:
     lines = [t for t in printed(rollout(2, ticks=13)) if " ended (" in t]
     assert [t[:8] for t in lines] == ["12:00:30", "12:01:00"]

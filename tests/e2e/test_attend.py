@@ -132,6 +132,7 @@ def test_watch_follows_to_the_same_end(attended: Attended) -> None:
     watched = attended.inv("watch")
     assert (watched.code, ended(driver)[0]) == (0, 0), watched.all
     assert watched.out.count("succeeded in") == len(QUEUES)
+    assert "is over: deployed" in watched.out
 
     attended.script(0.4, group="reports", event="ApplicationStart", fail=FAIL)
     driver = attended.begin()
@@ -195,6 +196,23 @@ def test_watch_of_an_interrupted_driver_says_which_groups_nobody_starts(attended
     assert "4 groups are not done" in said
     assert "--resume" in said
     assert attended.inv("deploy", "--resume", "--no-verify", "-e", "waves").code == 0
+
+
+def test_a_canary_that_waits_for_a_word_waits_for_it_also_when_another_process_carries_it_on(
+    attended: Attended,
+) -> None:
+    attended.script(0.02)
+    driver = attended.begin("-e", "waves", "--promote", "manual", at="inv promote lets")
+    driver.kill()
+    ended(driver)
+    carried = attended.start("deploy", "--resume", "--no-verify", "-e", "waves", at="inv promote lets")
+    assert attended.deployments() == {"reports": "Succeeded"}
+    assert attended.inv("promote", "-e", "waves").code == 0
+    code, said = ended(carried)
+    assert code == 0, said
+    # What ended before is of this rollout, too.
+    assert f"{len(QUEUES)} succeeded" in said
+    assert "8 of 8 succeeded" in said
 
 
 def test_a_rollout_whose_record_is_lost_is_watched_by_what_the_deployments_say(attended: Attended) -> None:

@@ -303,6 +303,9 @@ def test_the_second_wave_starts_when_it_is_promoted_and_a_watcher_sees_it(tmp_pa
             "email-inbound",
         }
         assert [e["wave"] for e in watched if e["event"] == "wave_started"] == [1, 2]
+        # A watcher that comes late is told the wave's groups before its end.
+        told = [e["event"] for e in watched]
+        assert told.index("wave_started") < told.index("group_ended") < told.index("wave_paused")
         [begun] = [e for e in watched if e["event"] == "rollout_started"]
         assert begun["attached"] is True
         ends = [e for e in watched if e["event"] == "group_ended"]

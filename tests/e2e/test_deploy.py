@@ -1,5 +1,7 @@
 """The main job by the real command line, on instances that run the real hooks."""
 
+import json
+
 from project import QUEUES, Project
 
 
@@ -35,6 +37,21 @@ def test_a_broken_hook_names_instance_event_script_log_and_next_command(project:
         assert word in ended.all, word
 
 
+def test_a_group_that_may_fail_holds_up_neither_the_next_wave_nor_the_end(project: Project) -> None:
+    toml = project.root / "shipit.toml"
+    toml.write_text(toml.read_text().replace("[rollout]\n", '[rollout]\nwaves = [["reports", "email-*"], ["*"]]\n'))
+    assert project.inv("deploy").code == 0
+    second = project.commit("second")
+    project.control("fault", name="hook", event="ApplicationStart", how="exit", group="reports")
+    # Nobody waits ten minutes for the report of an instance on which the deployment is known to have failed.
+    ended = project.inv("deploy", "--on-failure", "continue")
+    assert ended.code == 3, ended.all
+    assert "1 of 5 groups failed, as many as may" in ended.err
+    status = json.loads(project.inv("status", "--json").out)["fields"]
+    assert {row["group"] for row in status["differ"]} == {"reports"}
+    assert f"4 of 5 groups run {second}" in status["fleet"]
+
+
 def test_only_deploys_the_queues_it_names(shared_project: Project) -> None:
     ended = shared_project.inv("deploy", "--only", "email-*")
     assert ended.code == 0, ended.all
@@ -62,3 +79,15 @@ def test_an_unpublished_build_is_a_usage_error_that_names_what_there_is(shared_p
     ended = shared_project.inv("deploy", "--build", "nothing")
     assert ended.code == 2
     assert "not published" in ended.err
+
+
+def test_a_restart_brings_each_group_what_it_runs_also_where_builds_are_mixed(shared_project: Project) -> None:
+    project = shared_project
+    assert project.inv("deploy").code == 0
+    project.commit("a trial")
+    assert project.inv("deploy", "--only", "reports").code == 0
+    ended = project.inv("restart")
+    assert ended.code == 0, ended.all
+    assert "8 of 8 current" in ended.out
+    assert ended.out.count("succeeded in") == len(QUEUES)
+    assert project.inv("verify-versions").code == 0

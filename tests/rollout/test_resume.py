@@ -177,6 +177,14 @@ def test_the_record_keeps_each_group_as_it_stands_and_why_it_failed() -> None:
     assert kept["a"].seconds is not None
 
 
+def test_why_a_group_failed_stays_noted_when_the_rollout_is_carried_on() -> None:
+    world = World("a", "b")
+    why = FailureNote(cause="a script failed")
+    record = record_of(world, b=GroupEntry(phase=Phase.FAILED, deployments=("d-2",), failure=why))
+    rollout = drive(world, resumed(world, record))
+    assert annotate(record, rollout.state, {}).groups["b"].failure == why
+
+
 def test_what_is_being_looked_into_counts_as_running_in_the_record() -> None:
     world = World("a")
     state = begin(world.plan(), POLICY)

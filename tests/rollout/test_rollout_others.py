@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 import time
@@ -29,7 +30,10 @@ def test_on_busy_wait_lets_the_holder_end_and_names_it() -> None:
     life = Life(world)
     assert phases(run(world, Policy(on_busy=OnBusy.WAIT), life=life).state) == {"a": Phase.SUCCEEDED}
     assert world.deployments[holder].status is DeploymentStatus.SUCCEEDED
-    assert [e.holder_id for e in life.events if isinstance(e, GroupBlocked)] == [holder]
+    (blocked,) = [e for e in life.events if isinstance(e, GroupBlocked)]
+    assert blocked.holder_id == holder
+    # Who holds it, for how long, and what for.
+    assert re.fullmatch(rf"{holder} \(user, .+ old\): by hand", blocked.holder)
     assert world.builds("a") == {"v2"}
 
 
