@@ -206,6 +206,12 @@ def test_the_template_is_one_that_cloudformation_would_take() -> None:
     assert [found for found in cfnlint.api.lint_all(TEMPLATE) if not found.rule.id.startswith("I")] == []
 
 
+def test_the_workgroup_that_every_account_has_is_not_made_again() -> None:
+    template = yaml.safe_load(TEMPLATE)
+    condition = template["Conditions"][template["Resources"]["Workgroup"]["Condition"]]
+    assert condition == {"Fn::Not": [{"Fn::Equals": [{"Ref": "WorkgroupName"}, "primary"]}]}
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [("workgroup", 'a"b'), ("output", 's3://a/"'), ("bucket", "A"), ("table", "-")]
 )
