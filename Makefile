@@ -33,7 +33,7 @@ format: $(VENV)/.installed
 # By a second grammar than the tests', and one that knows Hive's DDL; needs Node and npm.
 sql: $(VENV)/.installed
 	cd tools/sql && npm ci --ignore-scripts && npm run bundle
-	$(BIN)/python tools/sql/statements.py | node tools/sql/check.js
+	$(BIN)/python -m tools.sql.statements | node tools/sql/check.js
 
 clean:
 	rm -rf $(VENV) .shipit tools/sql/node_modules tools/sql/bundle

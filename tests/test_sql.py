@@ -13,15 +13,19 @@ import cfnlint.api
 import pytest
 import sqlglot
 import yaml
+from fakes import NOON
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from shipit import sql
+from shipit.dashboards import render
 from shipit.errors import UsageError
 from shipit.models import Report, TableShape
 from shipit.setup import expiry_rules
+from tools.grafana.expanded import EXAMPLE, queries
+from tools.sql.statements import statements
 
 NAMES = {"database": "shipit", "table": "version_reports"}
 PLACE = {"bucket": "acme.shipit", "prefix": "teams/prod"}
@@ -53,6 +57,14 @@ def test_a_broken_query_does_not_parse(query: str, dialect: str) -> None:
     for broken in (query.replace("\n)", "\n", 1), query.replace("BETWEEN", "BETWIXT", 1), query[: len(query) // 2]):
         with pytest.raises(SqlglotError):
             sqlglot.parse_one(broken, read=dialect)
+
+
+def test_the_stricter_grammar_is_asked_about_every_statement() -> None:
+    asked = {statement["name"]: statement["kind"] for statement in statements()}
+    assert set(queries(render(EXAMPLE), NOON)) < set(asked)
+    shipped = {path.name for path in Path(sql.__file__).parent.glob("*.sql")}
+    assert {name for name in shipped if not name.endswith(".ddl.sql")} < set(asked)
+    assert list(asked.values()).count("ddl") == 3
 
 
 def test_no_column_that_no_one_reads_is_fetched() -> None:
@@ -192,6 +204,12 @@ def test_what_expires_is_the_same_by_the_template_and_by_the_command(made: dict[
 def test_the_template_is_one_that_cloudformation_would_take() -> None:
     # Errors and warnings; what is merely for information starts with I.
     assert [found for found in cfnlint.api.lint_all(TEMPLATE) if not found.rule.id.startswith("I")] == []
+
+
+def test_the_workgroup_that_every_account_has_is_not_made_again() -> None:
+    template = yaml.safe_load(TEMPLATE)
+    condition = template["Conditions"][template["Resources"]["Workgroup"]["Condition"]]
+    assert condition == {"Fn::Not": [{"Fn::Equals": [{"Ref": "WorkgroupName"}, "primary"]}]}
 
 
 @pytest.mark.parametrize(

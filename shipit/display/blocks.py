@@ -19,6 +19,8 @@ from shipit.wording import duration, plural
 #: A plan of more groups folds those that are alike; so does the log fold their starts and successes.
 MANY = 100
 _NODES = 10
+#: Reports go after days: one from so many seconds ago bears a time that is none (`shipit.aws.reports.moment`).
+_AGES = 10 * 365 * 86400
 #: So much of a table's last column, its free text, must stay; else the table is folded.
 _LAST = 24
 #: So many of the slowest groups are named at the end.
@@ -186,6 +188,8 @@ def age(seconds: float | None) -> str:
     """Say how long ago an instance reported."""
     if seconds is None:
         return "never reported"
+    if seconds > _AGES:
+        return "at no time that can be read"
     return f"{duration(seconds)} ago" if seconds >= 0 else f"{duration(-seconds)} ahead"
 
 

@@ -57,7 +57,7 @@ def cost(tool: Tool, *, instances: str, heartbeat: str) -> None:
         raise UsageError(f"--instances {instances!r} is no number of instances", hint="write a whole number: 300")
     reports = tool.settings.reports
     count = int(instances) if instances else sum(group.in_service for group in tool.fleet.read().groups)
-    every = seconds("--heartbeat", heartbeat) or reports.heartbeat
+    every = seconds("--heartbeat", heartbeat) if heartbeat else reports.heartbeat
     costs = estimate(count, heartbeat=every, look_back=reports.look_back)
     tool.display.value(
         "cost",

@@ -5,69 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 import sqlglot
+from dashboards.world import QUERIES, World
 from fakes import NOON
-from sandbox.athena.cloud import BUCKET, Cloud, line
+from sandbox.athena.cloud import BUCKET, line
 from sandbox.codedeploy.world import Door
-
-from shipit.dashboards import render
-from shipit.sql import reports_ddl
-from tools.grafana.expanded import EXAMPLE, queries
-
-FACTS = replace(EXAMPLE, reports_at=f"s3://{BUCKET}/prod/reports/v1", history_at=f"s3://{BUCKET}/prod/history/v1")
-QUERIES = queries(render(FACTS), NOON)
-PLACES = {"reports": ("reports/v1/slot=", "%Y-%m-%d-%H"), "history": ("history/v1/day=", "%Y-%m-%d")}
-
-Row = dict[str, str | None]
-
-
-class World:
-    """An Athena with both tables; reports are put there as instances write them."""
-
-    def __init__(self, door: Door) -> None:
-        self.cloud = Cloud(door)
-        self.cloud.create_table()
-        # The history differs from the reports in its partitions alone.
-        [_, ddl] = reports_ddl(database="shipit", table="version_history", bucket=BUCKET, prefix="prod")
-        for there, here in (
-            ("reports/v1", "history/v1"),
-            ("slot", "day"),
-            ("yyyy-MM-dd-HH", "yyyy-MM-dd"),
-            ("NOW-7DAYS,NOW+1HOURS", "NOW-400DAYS,NOW+1DAYS"),
-            ("'HOURS'", "'DAYS'"),
-        ):
-            ddl = ddl.replace(there, here)
-        self.cloud.athena.run(ddl)
-
-    def put(self, instance: str, at: datetime, *, table: str = "reports", key: str = "", **changes: Any) -> None:
-        """Write a report below the partition of its time, by the name of its author or by another one."""
-        below, layout = PLACES[table]
-        name = key or f"AROAEXAMPLE:{instance}-{int(at.timestamp() * 1000)}.json"
-        body = json.dumps(line(instance, at, **changes)) + "\n"
-        self.cloud.store.put(BUCKET, f"prod/{below}{at.strftime(layout)}/{name}", body.encode())
-
-    def deploy(self, asg: str, build: str, at: datetime, *instances: str) -> None:
-        """Let a deployment end on some instances, one a minute."""
-        for minute, instance in enumerate(instances):
-            self.put(
-                instance,
-                at + timedelta(minutes=minute),
-                table="history",
-                reason="deploy",
-                asg=asg,
-                build=build,
-                running_build=build,
-                deployment_id=f"d-{asg}-{at:%d%H%M}",
-            )
-
-    def show(self, panel: str, now: datetime = NOON) -> list[Row]:
-        """Return what a panel would show."""
-        return [dict(row) for row in self.cloud.athena.run(queries(render(FACTS), now)[panel]).rows]
 
 
 @pytest.fixture(scope="module")
@@ -217,3 +162,26 @@ def test_what_an_instance_wrote_into_the_history_under_another_name_is_no_rollou
         forged = f"AROAEXAMPLE:i-bad-/day=2026-11-20/AROAEXAMPLE:{instance}-1.json"
         world.put(instance, ago(hours=2), table="history", key=forged, reason="deploy", build="v9")
     assert world.show("versions: Last rollouts") == []
+
+
+def test_a_rollback_within_the_hour_is_a_rollout_of_its_own(world: World) -> None:
+    for minutes, build in ((180, "v1"), (50, "v2"), (40, "v1"), (20, "v2")):
+        for asg in ("email", "reports"):
+            world.deploy(asg, build, ago(minutes=minutes - len(asg)), f"i-{len(asg)}a", f"i-{len(asg)}b")
+    found = [(row["build"], row["asgs"], row["instances"]) for row in world.show("versions: Last rollouts")]
+    assert found == [("v2", "2", "4"), ("v1", "2", "4"), ("v2", "2", "4"), ("v1", "2", "4")]
+
+
+def test_a_report_from_the_future_hides_none_that_came_after_it(world: World) -> None:
+    for instance in ("i-a1", "i-a2", "i-a3"):
+        world.put(instance, ago(minutes=4))
+    world.put("i-b1", ago(minutes=30), reported_at="2027-01-01T00:00:00.000Z", running_build="v1")
+    world.put("i-b2", ago(minutes=30), reported_at="2027-01-01T00:00:00.000Z", running_build="v1")
+    world.put("i-b2", ago(minutes=14))
+    assert [row["instance"] for row in world.show("versions: Drift")] == ["i-b1"]
+    silent = [row["instance"] for row in world.show("versions: Silent, or gone without a word")]
+    assert silent == ["i-b2", "i-b1"]
+    # Nobody is counted in the step of a day to come, and the last true one is still left out as unfinished.
+    assert [(row["time"], row["instances"]) for row in world.show("versions: Fleet by running build")] == [
+        ("2026-11-20 11:40:00.000 UTC", "1")
+    ]

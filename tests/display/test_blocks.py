@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from display.samples import failure, plan, rollout, verification
 
-from shipit.display.blocks import brief, plan_lines, summary_lines, value_lines, verdict, verification_lines
+from shipit.display.blocks import age, brief, plan_lines, summary_lines, value_lines, verdict, verification_lines
 from shipit.display.board import Board
 from shipit.display.failures import failure_lines
 from shipit.display.text import Line, width
@@ -208,3 +208,14 @@ def test_no_block_exceeds_its_width(limit: int) -> None:
         verification_lines(verification(), limit),
     ):
         assert [t for t in texts(lines) if width(t) > limit] == []
+
+
+def test_an_age_says_who_is_ahead_and_whose_report_has_no_time() -> None:
+    since_1970 = 56 * 365.25 * 86400
+    assert [age(a) for a in (None, 70, -3.5, 8 * 86400, since_1970)] == [
+        "never reported",
+        "1 min 10 s ago",
+        "3.5 s ahead",
+        "8 d ago",
+        "at no time that can be read",
+    ]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from project import Project
 
-BUILDS = (("old-1", "d-1", 3), ("old-2", "d-2", 2), ("old-1", "d-3", 1))
+BUILDS = (("2026.11.20-1", "d-1", 3), ("2026.11.22-2", "d-2", 2), ("2026.11.20-1", "d-3", 1))
 
 
 def test_a_store_is_set_up_once_and_proves_itself(shared_project: Project) -> None:
@@ -22,6 +22,15 @@ def test_a_store_is_set_up_once_and_proves_itself(shared_project: Project) -> No
     fields = checked.events[0]["fields"]
     assert fields["runs"] == shared_project.inv("version").out.strip()
     assert fields["reporting"] == "8 of 8 instances in service"
+    shown = shared_project.inv("versions.history", "--group", "reports", "--json").events[0]["fields"]["versions"]
+    assert (shown[0]["group"], shown[0]["build"], shown[0]["to"]) == ("reports", fields["runs"], "now")
+
+
+def test_a_heartbeat_that_is_none_has_no_price(shared_project: Project) -> None:
+    for heartbeat in ("0s", "soon"):
+        refused = shared_project.inv("reports.cost", "--instances", "300", "--heartbeat", heartbeat)
+        assert (refused.code, refused.out) == (2, "")
+        assert "heartbeat" in refused.err
 
 
 def test_a_rollback_shows_in_the_history_of_a_group(shared_project: Project) -> None:
@@ -30,7 +39,8 @@ def test_a_rollback_shows_in_the_history_of_a_group(shared_project: Project) -> 
     for build, deployment, days in BUILDS:
         at = now - timedelta(days=days)
         row = {
-            "asg": "worker-reports",
+            # One that is gone: those that there are write a history of their own.
+            "asg": "worker-of-old",
             "running_build": build,
             "deployment_id": deployment,
             "reason": "deploy",
@@ -39,13 +49,11 @@ def test_a_rollback_shows_in_the_history_of_a_group(shared_project: Project) -> 
         }
         key = f"sandbox/history/v1/day={at:%Y-%m-%d}/AROATEST:i-0feed-{days}.json"
         s3.put_object(Bucket="shipit-test", Key=key, Body=json.dumps(row).encode())
-    shown = shared_project.inv("versions.history", "--group", "reports", "--json").events[0]["fields"]["versions"]
-    # Beside what the sandbox's own instances have said.
-    theirs = [row for row in shown if row["build"].startswith("old-")]
-    assert [(row["group"], row["build"], row["deployment"][:3]) for row in theirs] == [
-        ("reports", build, deployment) for build, deployment, _ in reversed(BUILDS)
+    shown = shared_project.inv("versions.history", "--group", "*old", "--json").events[0]["fields"]["versions"]
+    assert [(row["group"], row["build"], row["deployment"]) for row in shown] == [
+        ("worker-of-old", build, deployment) for build, deployment, _ in reversed(BUILDS)
     ]
-    when = shared_project.inv("versions.when", "old-2")
+    when = shared_project.inv("versions.when", "2026.11.22-2")
     assert (
         f"in 1 group, {now - timedelta(days=2):%Y-%m-%d %H:%M} UTC to {now - timedelta(days=1):%Y-%m-%d %H:%M}"
         in when.out

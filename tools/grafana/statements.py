@@ -12,12 +12,13 @@ from __future__ import annotations
 _REPORTER = "^@at-reports/slot=[0-9-]{13}/[A-Z0-9]+:(i-[0-9a-f]+)-[0-9]+[.]json$"
 _HISTORIAN = "^@at-history/day=[0-9-]{10}/[A-Z0-9]+:(i-[0-9a-f]+)-[0-9]+[.]json$"
 
+#: `ahead`: from an hour that has yet to come, by the reporter's clock; text that is no time mostly sorts there, too.
 _REPORTS = f"""\
 reports AS (
   SELECT CASE WHEN "$path" LIKE '%.gz' THEN instance_id
               ELSE regexp_extract("$path", '{_REPORTER}', 1) END AS instance,
          asg, queue, build, running_build, reason, reported_at, try(from_iso8601_timestamp(reported_at)) AS moment,
-         seq, "$path" AS path
+         replace(substr(reported_at, 1, 13), 'T', '-') > $__rawTimeTo('yyyy-MM-dd-HH') AS ahead, seq, "$path" AS path
   FROM @reports
   WHERE slot BETWEEN $__rawTimeFrom('yyyy-MM-dd-HH') AND $__rawTimeTo('yyyy-MM-dd-HH')
     AND (regexp_like("$path", '{_REPORTER}') OR ("$path" LIKE '%.gz' AND instance_id <> ''))
@@ -26,12 +27,13 @@ reports AS (
 _NEWEST = f"""\
 {_REPORTS},
 ranked AS (
-  SELECT instance, asg, queue, build, running_build, reason, reported_at, moment,
-         row_number() OVER (PARTITION BY instance ORDER BY reported_at DESC, seq DESC, path DESC) AS newness
+  -- One that says it comes from the future must not hide those that came after it.
+  SELECT instance, asg, queue, build, running_build, reason, reported_at, moment, ahead,
+         row_number() OVER (PARTITION BY instance ORDER BY ahead, reported_at DESC, seq DESC, path DESC) AS newness
   FROM reports
 ),
 newest AS (
-  SELECT instance, asg, queue, build, running_build, reported_at, moment
+  SELECT instance, asg, queue, build, running_build, reported_at, moment, ahead
   FROM ranked
   WHERE newness = 1 AND coalesce(reason, '') <> 'stop'
 )"""
@@ -44,7 +46,7 @@ stepped AS (
   SELECT instance, coalesce(nullif(running_build, ''), 'none') AS build, reported_at, seq, path,
          date_trunc('minute', moment) - (minute(moment) % @step) * INTERVAL '1' MINUTE AS step
   FROM reports
-  WHERE coalesce(reason, '') <> 'stop' AND moment IS NOT NULL
+  WHERE coalesce(reason, '') <> 'stop' AND moment IS NOT NULL AND NOT ahead
 ),
 ranked AS (
   SELECT instance, build, step, max(step) OVER () AS latest,
@@ -80,12 +82,12 @@ WHERE coalesce(newest.running_build, '') <> most.running_build OR newest.running
 ORDER BY newest.asg, newest.instance
 """
 
-#: Silent, or gone without a word: only Auto Scaling knows which. A time that is none counts as ages ago.
+#: Silent, or gone without a word: only Auto Scaling knows which. A time that is none, or ahead, proves nothing.
 QUIET = f"""\
 WITH {_NEWEST}
 SELECT asg, queue, instance, running_build AS running, reported_at AS last_report
 FROM newest
-WHERE moment IS NULL OR moment < $__timeTo() - INTERVAL '@quiet' SECOND
+WHERE moment IS NULL OR ahead OR moment < $__timeTo() - INTERVAL '@quiet' SECOND
 ORDER BY reported_at, instance
 """
 
@@ -100,17 +102,20 @@ ORDER BY asg, instances DESC, build
 """
 
 #: A launch is a deployment too, but of the build that its group had: only a change of build, or a first build that
-#: several instances report, is a rollout. Changes to one build with less than an hour between them are one. The three
-#: days before the range say what a group had. Nobody measured whether Athena prunes by a day that it must compute.
-#: (To DuckDB a date less an interval is a timestamp: hence the cast.)
+#: several instances report, is a rollout. Changes to one build with less than an hour and no other build between them
+#: are one, so that a rollback is another. The three days before the range say what a group had. Nobody measured
+#: whether Athena prunes by a day that it must compute. (To DuckDB a date less an interval is a timestamp: hence the
+#: cast.)
 _ROLLOUTS = f"""\
 WITH deployed AS (
-  SELECT asg, deployment_id, build, regexp_extract("$path", '{_HISTORIAN}', 1) AS instance, reported_at,
+  SELECT asg, deployment_id, build,
+         CASE WHEN "$path" LIKE '%.gz' THEN instance_id
+              ELSE regexp_extract("$path", '{_HISTORIAN}', 1) END AS instance,
          try(from_iso8601_timestamp(reported_at)) AS moment
   FROM @history
   WHERE day BETWEEN CAST(CAST(DATE $__rawTimeFrom('yyyy-MM-dd') - INTERVAL '3' DAY AS date) AS varchar)
                 AND $__rawTimeTo('yyyy-MM-dd')
-    AND reason = 'deploy' AND regexp_like("$path", '{_HISTORIAN}')
+    AND reason = 'deploy' AND (regexp_like("$path", '{_HISTORIAN}') OR ("$path" LIKE '%.gz' AND instance_id <> ''))
 ),
 deployments AS (
   SELECT asg, deployment_id, build, min(moment) AS first_report, max(moment) AS last_report,
@@ -121,19 +126,20 @@ deployments AS (
 ),
 followed AS (
   SELECT asg, build, first_report, last_report, instances,
-         lag(build) OVER (PARTITION BY asg ORDER BY first_report, deployment_id) AS earlier
+         lag(build) OVER (PARTITION BY asg ORDER BY first_report, deployment_id, build) AS earlier
   FROM deployments
 ),
 changes AS (
   SELECT asg, build, first_report, last_report, instances,
-         lag(last_report) OVER (PARTITION BY build ORDER BY first_report, asg) AS previous
+         lag(build) OVER (ORDER BY first_report, asg, build) AS build_before,
+         lag(last_report) OVER (ORDER BY first_report, asg, build) AS previous
   FROM followed
   WHERE earlier <> build OR (earlier IS NULL AND instances > 1)
 ),
 numbered AS (
   SELECT asg, build, first_report, last_report, instances,
-         sum(CASE WHEN first_report < previous + INTERVAL '1' HOUR THEN 0 ELSE 1 END)
-           OVER (PARTITION BY build ORDER BY first_report, asg) AS rollout
+         sum(CASE WHEN build = build_before AND first_report < previous + INTERVAL '1' HOUR THEN 0 ELSE 1 END)
+           OVER (ORDER BY first_report, asg, build) AS rollout
   FROM changes
 )"""
 

@@ -2,6 +2,8 @@
 // Athena takes it by, and exit 1 where one is refused, or where a grammar takes what is broken.
 import { HiveSQL, TrinoSQL } from "./bundle/parsers.js";
 
+// The parsers tell the console of each mistake as well, those of the broken statements too.
+console.error = () => {};
 const GRAMMARS = { query: new TrinoSQL(), ddl: new HiveSQL() };
 // Each of these must turn a statement into one that no grammar takes, where it changes it at all.
 const BREAKS = [

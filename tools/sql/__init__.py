@@ -1,0 +1,1 @@
+"""Give the statements for Athena to a second grammar, in JavaScript: `make sql`."""
