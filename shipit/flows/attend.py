@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 
 from shipit.diagnose import cluster, explain
 from shipit.errors import (
@@ -43,6 +44,8 @@ from shipit.wording import plural
 
 #: Most seconds between two looks at whether the process that drives a rollout still lives, and at its record.
 _LOOK = 5.0
+#: Between two lines that AWS did not answer.
+_WARN_EVERY = timedelta(seconds=30)
 #: Seconds that a stop waits for the deployments to end and for the driver to heed it.
 _STOP_WITHIN = 120.0
 
@@ -120,7 +123,7 @@ class _Watcher:
         self._failures: list[GroupDiagnosed] = []
         self._waves = 0
         self._wave_told = self._pause_told = 0
-        self._begun = tool.clock.now()
+        self._begun = self._warn_at = tool.clock.now()
 
     def run(self) -> RolloutRecord:
         """Watch to the end and return the last record; one without a living driver ends with its deployments."""
@@ -178,7 +181,7 @@ class _Watcher:
                 last = self._tool.codedeploy.last_attempts(list(self._record.groups))
                 self._record = complete(self._record, last)
         except AwsUnavailable as error:
-            self._tool.display(Notice(text=f"{error.message}; watching goes on", warning=True))
+            self._warn(error)
             return True
         return driven
 
@@ -191,6 +194,12 @@ class _Watcher:
         try:
             self._seen.update(self._tool.codedeploy.deployments(ids) if ids else {})
         except AwsUnavailable as error:
+            self._warn(error)
+
+    def _warn(self, error: AwsUnavailable) -> None:
+        now = self._tool.clock.now()
+        if now >= self._warn_at:
+            self._warn_at = now + _WARN_EVERY
             self._tool.display(Notice(text=f"{error.message}; watching goes on", warning=True))
 
     def _ended(self, deployment_id: str) -> bool:

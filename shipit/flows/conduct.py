@@ -142,8 +142,8 @@ class Conductor:
         ended: ShipitError | None = None
         try:
             self.scribe.start()
-            self._notify(Moment.START, "", None)
             self._rollout.open()
+            self._notify(Moment.START, "", None)
             for end in ended_before(self.scribe.record, self._rollout.state, self._tool.clock.now()):
                 self._tool.display(end)
             self._lead()

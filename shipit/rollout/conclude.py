@@ -27,6 +27,9 @@ def conclude(state: GroupState, found: Examination, policy: Policy, now: datetim
             return _ended(replace(state, error_code="", error_message=""), Phase.SUCCEEDED, now)
         # Also the end of a try at outdated instances where there were none: only a whole one moves the revision
         # that the next launched instance gets (reference codedeploy.md, §1 "No InService instance").
+        if state.outdated_only and found.in_service:
+            state = replace(state, spared=state.spared + 1)
+            return _again(state, policy, now, reason="none that was left was outdated", outdated_only=False)
         return _again(state, policy, now, reason="no instance was in service", outdated_only=False)
     if state.ended_as is DeploymentStatus.STOPPED and not state.stopping:
         return _ended(state, Phase.STOPPED, now)
@@ -73,7 +76,7 @@ def _again(state: GroupState, policy: Policy, now: datetime, *, reason: str, out
     if not found.in_service and not found.count(Cause.RECLAIMED):
         # A reclaimed instance is replaced; a group that was scaled in to nothing stays empty.
         return _ended(state, Phase.EMPTY, now)
-    if state.tried > policy.retries:
+    if state.tried - state.spared > policy.retries:
         tries = f"{reason}; given up after {state.tried} tries"
         return _ended(replace(state, error_code="RETRIES", error_message=tries), Phase.FAILED, now)
     return replace(

@@ -20,6 +20,8 @@ from shipit.wording import plural
 
 #: Seconds between looks at what the threads brought, while there is something that they do.
 _LISTEN = 0.2
+#: Between two lines that AWS did not answer: a log is not to be filled by what changes nothing.
+_WARN_EVERY = timedelta(seconds=30)
 #: Seconds that every round sleeps at least.
 _BREATH = 0.02
 
@@ -45,7 +47,7 @@ class Rollout:
         self._poll = timedelta(seconds=poll)
         self._begun = tools.clock.now()
         self._deadline = self._begun + timedelta(seconds=timeout)
-        self._look_at = self._begun
+        self._look_at = self._warn_at = self._begun
         self._muster_at = self._begun + timedelta(seconds=state.policy.look_every)
         self._crew = Crew(
             plan,
@@ -184,7 +186,10 @@ class Rollout:
         try:
             return self._tools.deployer.poll(ids) if ids else {}
         except AwsUnavailable as error:
-            self._tools.listen(Notice(text=f"{error.message}; watching goes on", warning=True))
+            now = self._tools.clock.now()
+            if now >= self._warn_at:
+                self._warn_at = now + _WARN_EVERY
+                self._tools.listen(Notice(text=f"{error.message}; watching goes on", warning=True))
             return {}
 
     def _take_in(self, read: Observed | None = None) -> Observed:

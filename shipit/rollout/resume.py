@@ -88,7 +88,7 @@ def reopen(state: RolloutState, groups: Iterable[str], reason: str, now: datetim
     changed = {}
     for name in groups:
         group = state.groups[name]
-        if state.closed or group.phase is not Phase.SUCCEEDED or group.tried > state.policy.retries:
+        if state.closed or group.phase is not Phase.SUCCEEDED or group.tried - group.spared > state.policy.retries:
             continue
         changed[name] = replace(
             group,

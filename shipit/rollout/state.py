@@ -61,7 +61,8 @@ class GroupState:
     """Say where one group stands.
 
     `deployments` are those that this rollout created, the oldest first; the last is the one that counts. `tries` are
-    their times, for people. `tried` counts the tries, of which a process that died may have lost the ids. `ended_as`
+    their times, for people. `tried` counts the tries, of which a process that died may have lost the ids, `spared`
+    those at outdated instances that found none: they cost nobody a turn, and none of the retries. `ended_as`
     is what CodeDeploy called the last one's end; `moved`: it called one of them Succeeded, so that launched instances
     get this build. `members` are the instances that it may wait for, `present` those in service when that was looked
     at last. `quiet_since`: nothing was learnt of it since, None where nobody can tell. `outdated_only` lets the next
@@ -80,6 +81,7 @@ class GroupState:
     deployments: tuple[str, ...] = ()
     tries: tuple[Try, ...] = ()
     tried: int = 0
+    spared: int = 0
     overview: Overview = Overview()
     members: frozenset[str] = frozenset()
     present: frozenset[str] | None = None

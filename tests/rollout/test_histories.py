@@ -162,7 +162,8 @@ class History:
         for name, group in state.groups.items():
             if before.groups[name].phase.ended:
                 assert group == before.groups[name], "what ended stays ended"
-            assert len(set(group.deployments)) == len(group.deployments) <= group.tried <= 1 + RETRIES
+            assert len(set(group.deployments)) == len(group.deployments) <= group.tried
+            assert group.spared <= group.tried - group.spared <= 1 + RETRIES
             assert group.deployments[: len(before.groups[name].deployments)] == before.groups[name].deployments
             assert (group.phase is Phase.RUNNING) <= bool(group.deployments)
             if group.phase is Phase.SUCCEEDED and before.groups[name].phase is not Phase.SUCCEEDED:

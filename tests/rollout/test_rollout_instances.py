@@ -142,7 +142,10 @@ def test_where_none_was_outdated_the_next_try_is_at_all_so_that_launched_ones_ge
     world = World("a", instances=2)
     world.groups["a"].launch = 3 * HOUR
     world.later(5.0, lambda: world.take("a"))
-    assert phases(run(world).state) == {"a": Phase.SUCCEEDED}
+    life = Life(world)
+    # The try that found nobody to bring anything to is none of the retries.
+    assert phases(run(world, Policy(retries=1), life=life).state) == {"a": Phase.SUCCEEDED}
+    assert [e.reason for e in life.events if isinstance(e, GroupRetried)][1:] == ["none that was left was outdated"]
     stopped, none, whole = world.ours("a")
     assert (stopped.status, none.error_code) == (DeploymentStatus.STOPPED, "NO_INSTANCES")
     assert whole.status is DeploymentStatus.SUCCEEDED
