@@ -41,7 +41,7 @@ except ModuleNotFoundError as error:
         raise'
 
 if [ -d "$release" ]; then
-  cmp -s "$incoming/build.json" "$release/build.json" || die "$release holds another build of the same name"
+  cmp -s "$incoming/build.json" "$release/build.json" || die "$release holds another build of the same name: deploy this one under another, or delete that"
 else
   "$python" -I -S "$bundle/scripts/check_bundle.py" "$bundle" || die "the bundle is not what was built"
   # Not by the digest: the agent's Install makes a full copy of a symlink to a folder (codedeploy.md, section 3).

@@ -55,7 +55,10 @@ _take() {
 }
 
 _export() {
-  export "$1=$2"
+  case $1 in
+    UID | EUID | PPID | SHELLOPTS | BASHOPTS | BASH_VERSINFO) ;; # bash, which may be sh, would end here
+    *) export "$1=$2" ;;
+  esac
 }
 
 # Print the setting $1.

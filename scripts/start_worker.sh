@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the unit starts, in the release's own folder: one Celery worker for the queue of this instance. Python comes
 # with the build (its wheels), or is SHIPIT_PYTHON.
-set -eu
+set -euf # no * of an argument is a file
 
 python=.venv/bin/python3
 [ -x "$python" ] || python=$SHIPIT_PYTHON

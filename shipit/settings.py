@@ -211,7 +211,7 @@ class RehearseSettings(_Table):
     rate: float = Field(default=4.0, gt=0, le=100)
     groups: int = Field(default=3, ge=1, le=20)
     instances: int = Field(default=2, ge=1, le=10)
-    notice: Annotated[Duration, Field(ge=1, le=120)] = 30.0
+    notice: Annotated[Duration, Field(ge=1, le=120)] = 20.0
     visibility: Annotated[Duration, Field(ge=2)] = 30.0
     instance_env: dict[str, str] = Field(default_factory=dict)
 

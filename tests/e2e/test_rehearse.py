@@ -18,8 +18,6 @@ TASKS = """
 rate = 5.0
 notice = "15s"
 visibility = "20s"
-# A notice that is short for a test: by default 15 s of the 120 that AWS gives go to the next look and the margin.
-instance-env = { SHIPIT_WATCH_POLL = "1", SHIPIT_SPOT_MARGIN = "2" }
 tasks = [
   { name = "nap", queue = "email-digest", args = [0.2] },
   { name = "nap", queue = "images-resize", kwargs = { seconds = 0.5 } },

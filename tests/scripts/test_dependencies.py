@@ -135,6 +135,34 @@ def test_an_attribute_may_be_named_with_a_dot_as_celery_takes_it_too(host: Host)
     assert "No module named 'shop.app.celery'" in after_install(host, {**named, "shop/app.py": "app = 1\n"})
 
 
+def test_a_setting_that_the_shell_keeps_for_itself_ends_no_hook(host: Host) -> None:
+    host.say(SHIPIT_SMOKE="yes", UID="1000", SHELLOPTS="x", LATER="seen")
+    host.prepare(NEW, {**APP, "shop/app.py": "import os\nassert os.environ['LATER'] == 'seen'\n"})
+    if (bash := shutil.which("bash")) is None:
+        pytest.skip("no bash, which is sh on some machines")
+    shutil.rmtree(host.release(NEW))
+    script = str(host.bundle / "scripts/after_install.sh")
+    again = subprocess.run(
+        [bash, "--posix", script], env=host.environment(), capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 0, again.stderr
+
+
+def test_arguments_of_the_worker_are_taken_as_they_are(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "reports-a").touch()
+    given = {"SHIPIT_PYTHON": "echo", "SHIPIT_BUILD": NEW, "SHIPIT_QUEUE": "q", "SHIPIT_CELERY_APP": "shop"}
+    host.unpack(NEW)
+    said = subprocess.run(
+        ["sh", str(host.bundle / "scripts/start_worker.sh")],
+        env={"PATH": os.defpath, **given, "SHIPIT_CELERY_ARGS": "--concurrency 2 --exclude-queues reports-*"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.endswith(" --concurrency 2 --exclude-queues reports-*\n")
+
+
 def test_a_process_that_the_import_leaves_behind_does_not_hold_the_event(host: Host) -> None:
     host.say(SHIPIT_SMOKE="yes")
     note = host.answers / "left"
