@@ -37,14 +37,16 @@ def rows(records: Iterable[RolloutRecord]) -> list[dict[str, str]]:
 def newest_first(records: Iterable[RolloutRecord]) -> list[RolloutRecord]:
     """Return the records, the newest first: by the one before it that each names, else by when they started."""
     ranked = sorted(records, key=lambda r: (r.started_at, r.id), reverse=True)
-    left = {record.id: record for record in ranked}
+    left: dict[str, list[RolloutRecord]] = {}
+    for record in ranked:
+        left.setdefault(record.id, []).append(record)
     followed = {record.previous for record in ranked}
     found: list[RolloutRecord] = []
     # The loop over all comes last: only records that name each other in a ring are left for it.
     for record in [*(r for r in ranked if r.id not in followed), *ranked]:
         rollout_id = record.id
-        while rollout_id in left:
-            found.append(left.pop(rollout_id))
+        while left.get(rollout_id):
+            found.append(left[rollout_id].pop(0))
             rollout_id = found[-1].previous
     return found
 

@@ -199,7 +199,7 @@ def test_while_a_wave_pauses_or_is_verified(made: Interrupted, number: int) -> N
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_while_the_record_is_opened_it_says_that_it_was_interrupted(made: Interrupted, number: int) -> None:
-    ended = made.at_request(number, "latest.json", "deploy", "--no-verify")
+    ended = made.at_request(number, "PUT /shipit-test/rollouts/behind/latest.json", "deploy", "--no-verify")
     assert "is not over" in ended.err
     assert made.is_free()
     assert made.outcome() == "interrupted"
