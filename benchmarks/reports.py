@@ -15,6 +15,7 @@ import hashlib
 import json
 import random
 import subprocess
+import os
 import sys
 import tempfile
 import time
@@ -110,6 +111,7 @@ def serve(folder: Path) -> None:
     print(server.server_port, flush=True)
     sys.stdin.read()
     athena.close()
+    os._exit(0)  # past DuckDB's words on its own objects at the end of a process
 
 
 def ask(port: int, instances: int, folder: str) -> None:
@@ -119,7 +121,7 @@ def ask(port: int, instances: int, folder: str) -> None:
     from shipit import sql
     from shipit.aws.athena import Athena
     from shipit.aws.reports import ReportReader
-    from shipit.models import Fleet, Group, Instance
+    from shipit.models import Fleet, Group, Instance, Wanted
     from shipit.verify import Expectation, judge
 
     client = boto3.client(
@@ -139,7 +141,6 @@ def ask(port: int, instances: int, folder: str) -> None:
     for statement in sql.reports_ddl(database="shipit", table="version_reports", bucket=BUCKET, prefix=PREFIX):
         athena.run(statement)
     reader = ReportReader(athena, database="shipit", table="version_reports", bucket=BUCKET, prefix=PREFIX)
-    expected = Expectation(env="prod", build=BUILD, published={BUILD: DIGEST}, heartbeat=300, grace=600)
     members: dict[int, list[Instance]] = {}
     for number in range(instances):
         asg = f"worker-queue-{number % GROUPS}"
@@ -151,6 +152,13 @@ def ask(port: int, instances: int, folder: str) -> None:
             Group(name=f"worker-queue-{n}", asg=f"worker-queue-{n}", queue=f"queue-{n}", instances=tuple(found))
             for n, found in members.items()
         ),
+    )
+    expected = Expectation(
+        env="prod",
+        groups={group.name: Wanted(build=BUILD) for group in fleet.groups},
+        published={BUILD: DIGEST},
+        heartbeat=300,
+        grace=600,
     )
     for _ in range(2):
         begun = time.perf_counter()

@@ -28,7 +28,7 @@ region = "us-east-1"
 
 [env.behind.rollout]
 waves = [["reports"], ["*"]]
-bake = "1m"
+bake = "10s"
 """
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 numbers = itertools.count()
