@@ -13,9 +13,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import random
 import subprocess
-import os
 import sys
 import tempfile
 import time
