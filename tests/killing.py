@@ -143,7 +143,7 @@ class Killer:
 
     def _judge(self, death: Death) -> None:
         """Ask CodeDeploy how often each group got the build."""
-        death.build = death.build or self.project.inv("version").out.strip()
+        death.build = death.build or self.project.version
         client = self.project.client("codedeploy")
         ids = [
             i

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from invoke import Context
 
+from shipit.build import name_build
 from shipit.sandbox import lifecycle
 from shipit.sandbox.config import SandboxConfig, from_settings, state_folder
 from shipit.settings import load
@@ -134,7 +136,12 @@ class Project:
         (self.root / "worker" / "NOTES").write_text(f"{message}\n")
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", message)
-        return self.inv("version").out.strip()
+        return self.version
+
+    @property
+    def version(self) -> str:
+        """The name of a build of HEAD, without the half second that `inv version` takes."""
+        return name_build(Context(), load(start=self.root)).version
 
     @property
     def config(self) -> SandboxConfig:

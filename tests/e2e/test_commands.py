@@ -56,12 +56,12 @@ def value(events: list[dict[str, Any]], kind: str) -> dict[str, Any]:
 def commit_by(project: Project, author: str, subject: str) -> str:
     (project.root / "worker" / "NOTES").write_text(f"{subject}\n")
     project.git("commit", "--quiet", "--all", "--author", f"{author} <who@example.invalid>", "--message", subject)
-    return project.inv("version").out.strip()
+    return project.version
 
 
 def test_status_history_and_diff_tell_what_was_done_and_what_would_be(tmp_path: Path) -> None:
     with made(tmp_path) as project:
-        first = project.inv("version").out.strip()
+        first = project.version
         assert "yet" in project.inv("history").out
         asked(project, "deploy", "--no-verify", "--why", "the first one")
         second = commit_by(project, "Ann Lee", "Greet in the reader's language")

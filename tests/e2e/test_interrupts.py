@@ -28,7 +28,7 @@ region = "us-east-1"
 
 [env.behind.rollout]
 waves = [["reports"], ["*"]]
-bake = "10s"
+bake = "3s"
 """
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 numbers = itertools.count()

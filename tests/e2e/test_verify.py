@@ -101,7 +101,7 @@ class World:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     project = Project(tmp_path_factory.mktemp("verify"), more=f"[env.sandbox.reports]\n{RARELY}\n{PATIENT}\n")
     try:
-        older = project.inv("version").out.strip()
+        older = project.version
         assert project.inv("publish").code == 0
         build = project.commit("second")
         deployed = project.inv("deploy")
