@@ -171,7 +171,7 @@ def plainly(events: list[dict[str, Any]]) -> list[Run]:
     return found
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=EVENTS, gzipped=st.booleans())
 def test_the_sql_answers_as_plain_python_does(athena_door: Door, events: list[dict[str, Any]], gzipped: bool) -> None:
     cloud = Cloud(athena_door)
