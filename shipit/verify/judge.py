@@ -9,6 +9,7 @@ from datetime import datetime
 
 from shipit.errors import UsageError
 from shipit.models import (
+    CLOCK_SKEW,
     Deployment,
     Fleet,
     Group,
@@ -21,13 +22,10 @@ from shipit.models import (
     Spending,
     Verification,
     Wanted,
+    stale_after,
 )
 from shipit.verify.steps import next_step
 
-#: A report older than two heartbeats and this many seconds is stale (reference athena.md, "States of an instance").
-_LATE = 60.0
-#: A report from further ahead of our clock than this proves nothing, in seconds.
-_SKEW = 60.0
 _LEAVING = ("Terminating", "Terminated", "Detaching", "Detached", "EnteringStandby", "Standby")
 #: Who creates a deployment for instances that were launched, and not for the whole group (CodeDeploy's `creator`).
 _FOR_THE_LAUNCHED = "autoscaling"
@@ -153,7 +151,12 @@ def _node(
         installed=report.build if report else "",
         age=age,
         next_step=next_step(
-            state, group, instance, view, latest=expected.latest, ahead=age is not None and age < -_SKEW
+            state,
+            group,
+            instance,
+            view,
+            latest=expected.latest,
+            ahead=age is not None and age < -CLOCK_SKEW,
         ),
     )
 
@@ -183,7 +186,7 @@ def _said(report: Report | None, build: str, expected: Expectation, now: datetim
     """Judge a report alone, as if its instance had been up for long."""
     if report is None:
         return NodeState.SILENT
-    if not -_SKEW <= _age(report, now) <= 2 * expected.heartbeat + _LATE:
+    if not -CLOCK_SKEW <= _age(report, now) <= stale_after(expected.heartbeat):
         return NodeState.STALE
     runs, holds = report.running_build, report.build
     if runs == holds == build:
