@@ -155,6 +155,7 @@ def _node(
             group,
             instance,
             view,
+            env=expected.env,
             latest=expected.latest,
             ahead=age is not None and age < -CLOCK_SKEW,
         ),

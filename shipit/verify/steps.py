@@ -8,16 +8,17 @@ from shipit.models import Group, GroupView, Instance, NodeState
 
 
 def next_step(
-    state: NodeState, group: Group, instance: Instance, view: GroupView, *, latest: str, ahead: bool
+    state: NodeState, group: Group, instance: Instance, view: GroupView, *, env: str, latest: str, ahead: bool
 ) -> str:
     """Return the next command for an instance in this state, with a remark; empty where there is nothing to do.
 
-    `latest` is the build of the last rollout (empty: not known), which is all that `inv restart` brings again;
-    `ahead`: its clock is ahead of ours.
+    It names `env`: who types it, off a CI job's page perhaps, may have another default. `latest` is the build of the
+    last rollout (empty: not known), which is all that `inv restart` brings again; `ahead`: its clock is ahead of
+    ours.
     """
-    queue = quote(group.queue)
+    there, queue = f"--env {quote(env)}", quote(group.queue)
     shell = f"aws ssm start-session --target {instance.id}"
-    waits = f"inv verify-versions --build {view.expected} --only {queue} --wait 10m"
+    waits = f"inv verify-versions {there} --build {view.expected} --only {queue} --wait 10m"
     match state:
         case NodeState.STARTING:
             return waits
@@ -25,10 +26,10 @@ def next_step(
             return f"{waits} # {view.moving} is bringing it"
         case NodeState.OUTDATED | NodeState.RESTART_NEEDED | NodeState.UNKNOWN_BUILD:
             if view.codedeploy != view.expected:
-                return f"inv deploy --build {view.expected} --only {queue}"
+                return f"inv deploy {there} --build {view.expected} --only {queue}"
             # A deploy would leave the group alone: by CodeDeploy it runs the build.
             if latest in ("", view.expected):
-                return f"inv restart --only {queue}"
+                return f"inv restart {there} --only {queue}"
             return _replace(instance)
         case NodeState.WRONG_DIGEST:
             return f"{_replace(instance)} # files of the build were changed on it"

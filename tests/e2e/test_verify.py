@@ -378,5 +378,7 @@ def test_groups_expect_what_the_last_rollout_that_touched_them_brought_in_one_qu
     assert f"CodeDeploy says {world.build} ({made['deploymentId']}), rollout " in view["note"]
     assert all(n["state"] == "outdated" for n in found["nodes"] if n["group"] == "reports")
     assert all(
-        n["next_step"] == f"inv deploy --build {third} --only reports" for n in found["nodes"] if n["next_step"]
+        n["next_step"] == f"inv deploy --env sandbox --build {third} --only reports"
+        for n in found["nodes"]
+        if n["next_step"]
     )

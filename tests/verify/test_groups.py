@@ -24,7 +24,7 @@ def test_each_group_is_judged_against_its_own_build_and_all_are_one_verdict() ->
     assert [(v.group, v.expected) for v in found.groups] == [("email", "v2"), ("reports", "v1")]
     with pytest.raises(DriftError, match="1 of 3 instances are not proved to run what is expected of them"):
         outcome(found)
-    assert "inv deploy --build v1 --only reports" in found.nodes[2].next_step
+    assert "inv deploy --env prod --build v1 --only reports" in found.nodes[2].next_step
 
 
 @pytest.mark.parametrize(
@@ -65,18 +65,18 @@ def test_codedeploys_word_stands_beside_the_processes_where_they_disagree(
 def test_where_codedeploy_counts_the_group_as_done_a_deploy_would_do_nothing() -> None:
     one = served("email", member(), last_success=RUNS, last_attempt=RUNS)
     for latest, step in (
-        ("v2", "inv restart --only email"),
-        ("", "inv restart"),
+        ("v2", "inv restart --env prod --only email"),
+        ("", "inv restart --env prod"),
         ("v3", "aws autoscaling terminate-"),
     ):
         [node] = compared((one,), on("v1"), expected=replace(EXPECTED, latest=latest)).nodes
         assert node.next_step.startswith(step)
     behind = served("email", member(), last_success=deployment("email", "v1"))
     [node] = compared((behind,), on("v1")).nodes
-    assert node.next_step == "inv deploy --build v2 --only email"
+    assert node.next_step == "inv deploy --env prod --build v2 --only email"
     odd = replace(behind, queue="a b;c")
     [node] = compared((odd,), on("v1")).nodes
-    assert node.next_step == "inv deploy --build v2 --only 'a b;c'"
+    assert node.next_step == "inv deploy --env prod --build v2 --only 'a b;c'"
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,8 @@ def test_a_node_tells_what_runs_what_is_installed_and_how_old_that_is() -> None:
 @pytest.mark.parametrize(
     ("said", "step"),
     [
-        (on("v1"), "inv deploy --build v2 --only email"),
-        (report(running_build="v1"), "inv deploy --build v2 --only email"),
+        (on("v1"), "inv deploy --env prod --build v2 --only email"),
+        (report(running_build="v1"), "inv deploy --env prod --build v2 --only email"),
         (report(digest="?"), "--instance-id i-1"),
         (on("v2", age=-500), "set its clock"),
         (on("v2", age=5000), "ssm start-session --target i-1"),
