@@ -45,7 +45,7 @@ from shipit.models.verification import (
     Wanted,
     stale_after,
 )
-from shipit.models.versions import BuildRun
+from shipit.models.versions import BuildRun, Period
 
 __all__ = [
     "CLOCK_SKEW",
@@ -77,6 +77,7 @@ __all__ = [
     "NodeState",
     "Outcome",
     "Overview",
+    "Period",
     "Phase",
     "PlannedGroup",
     "Proof",
