@@ -22,7 +22,7 @@ from shipit.sandbox.lifecycle import Running
 
 BUCKET = "shipit-test"
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(FILE.read_text(encoding="utf-8")))
-PATIENT, STRICT = 'grace = "10m"', 'grace = "0s"'
+PATIENT, STRICT = 'grace = "10h"', 'grace = "0s"'
 #: The sandbox lets one instance after another send its heartbeat: one that is newer than what a test made undoes it.
 #: So rarely that none falls into this module, however slow the machine: the first after an eighth of three hours.
 RARE = 'heartbeat = "3h"\nlook-back = "7h"'
