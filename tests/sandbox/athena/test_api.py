@@ -101,7 +101,7 @@ def test_a_query_that_is_about_to_compute_is_interrupted_until_it_ends() -> None
     def compute() -> None:
         with cancellation.guard(deaf):
             entered.set()
-            deaf.over.wait()
+            deaf.over.wait(30)
 
     query = threading.Thread(target=compute)
     query.start()
