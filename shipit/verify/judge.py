@@ -38,7 +38,7 @@ class Expectation:
     `groups` maps each group to what it is expected to run, `published` each published build to the digest of its
     content, needed of those expected alone. `heartbeat` is the seconds between two reports of an instance, `grace`
     those that a launched one has to come up. `build_of` reads the build that a deployment brings, empty where it is
-    none of ours; `latest` is the build of the last rollout, empty where it is not known.
+    none of ours.
     """
 
     env: str
@@ -47,7 +47,6 @@ class Expectation:
     heartbeat: float
     grace: float
     build_of: Callable[[Deployment | None], str] = lambda deployment: ""
-    latest: str = ""
 
     def __post_init__(self) -> None:
         """Raise UsageError for a build that no instance could prove to run, and where nothing is expected."""
@@ -156,7 +155,6 @@ def _node(
             instance,
             view,
             env=expected.env,
-            latest=expected.latest,
             ahead=age is not None and age < -CLOCK_SKEW,
         ),
     )
