@@ -9,7 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from shipit.models import Build, Cluster, Finding, Judged, Overview, Phase, RolloutPlan, Verification
+from shipit.models import (
+    Build,
+    Cluster,
+    Finding,
+    Judged,
+    Overview,
+    Period,
+    Phase,
+    QueryCost,
+    RolloutPlan,
+    Verification,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,6 +221,21 @@ class Linted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BuildsRan:
+    """Report which build ran where in the last `look_back` seconds, group by group, the newest first.
+
+    It is what the instances said. `build` and `group`, a wildcard, are what was asked for; empty for all.
+    """
+
+    env: str
+    periods: tuple[Period, ...]
+    look_back: float
+    cost: QueryCost
+    build: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notice:
     """Tell the user one line that fits nowhere else."""
 
@@ -237,6 +263,7 @@ Event = (
     | RolloutFinished
     | Verified
     | Linted
+    | BuildsRan
     | Notice
 )
 

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shipit.errors import DriftError
-from shipit.models import Fleet, Group, Instance, Report
+from shipit.models import Fleet, Group, Instance, Report, stale_after
 from shipit.wording import duration, plural
 
-#: A report older than two heartbeats and this many seconds is stale (reference athena.md, "States of an instance").
-_LATE = 60.0
 _LOOK = (
     "on an instance: does /etc/shipit/instance.env name SHIPIT_REPORTS, may its role put objects there "
     "(docs/iam.md), and what does its heartbeat's journal say?"
@@ -50,7 +48,7 @@ def newest(fleet: Fleet, reports: Iterable[Report], *, now: datetime, heartbeat:
         )
     report = found[-1]
     age = (now - report.reported_at).total_seconds()
-    if age > 2 * heartbeat + _LATE:
+    if age > stale_after(heartbeat):
         raise DriftError(
             f"the newest report is {duration(age)} old, of {report.instance_id}: nobody has reported since, and each "
             f"should every {duration(heartbeat)}",

@@ -3,29 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
-from shipit.models import BuildRun, Group
-from shipit.wording import plural
-
-
-@dataclass(frozen=True, kw_only=True)
-class Period:
-    """Hold the time in which a group's instances were started with one build, by one deployment or several.
-
-    `instances` counts starts by deployment: an instance that was brought the build twice counts twice. `until` is
-    None while the build is the group's last and runs on; `unended` counts the instances of which no end is known.
-    """
-
-    group: str
-    build: str
-    deployments: tuple[str, ...]
-    instances: int
-    since: datetime
-    until: datetime | None
-    unended: int
+from shipit.models import BuildRun, Group, Period
 
 
 def periods(runs: Iterable[BuildRun], groups: Mapping[str, Group]) -> tuple[Period, ...]:
@@ -56,11 +36,6 @@ def of_group(runs: Iterable[BuildRun], pattern: str, groups: Mapping[str, Group]
     return tuple(run for run in runs if not pattern or matches(run.asg))
 
 
-def rows(found: Iterable[Period], *, build: bool = True) -> list[dict[str, str]]:
-    """Return a row for each period; without `build` where all are of one."""
-    return [_row(period, build) for period in found]
-
-
 def _turns(runs: Sequence[BuildRun]) -> list[list[BuildRun]]:
     turns: list[list[BuildRun]] = []
     for run in runs:
@@ -73,8 +48,10 @@ def _turns(runs: Sequence[BuildRun]) -> list[list[BuildRun]]:
 
 def _period(group: str, turn: Sequence[BuildRun], after: Sequence[BuildRun] | None) -> Period:
     unended = sum(run.unended for run in turn)
-    # Where all of them died without a word, what came next is all that is known of their end.
-    ends = [run.until for run in turn if run.until] or [run.since for run in (after or ())[:1]]
+    ends = [run.until for run in turn if run.until]
+    if unended and after:
+        # Of those that died without a word, what came next is all that is known of their end.
+        ends.append(after[0].since)
     until = max(ends) if ends and (after or not unended) else None
     return Period(
         group=group,
@@ -85,22 +62,3 @@ def _period(group: str, turn: Sequence[BuildRun], after: Sequence[BuildRun] | No
         until=until,
         unended=unended,
     )
-
-
-def _row(period: Period, build: bool) -> dict[str, str]:
-    first, *more = period.deployments or ("-",)
-    note = f" and {plural(len(more), 'more', 'more')}" if more else ""
-    if period.until and period.unended:
-        note += f"; no end is known of {period.unended:,}"
-    return {
-        "group": period.group,
-        **({"build": period.build} if build else {}),
-        "from": _minute(period.since),
-        "to": _minute(period.until) if period.until else "now",
-        "instances": f"{period.instances:,}",
-        "deployment": first + note,
-    }
-
-
-def _minute(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"

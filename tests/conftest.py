@@ -1,4 +1,4 @@
-"""The order of tests: those that take long come first, spread over the workers that run at the same time."""
+"""What holds for all tests: their order, those that take long first on each worker, and how Hypothesis tries."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No example is timed: a machine that is busy for 200 ms is no failure. Each run tries the same examples, so that a
+# failure is of the change at hand; `pytest --hypothesis-profile=explore` tries others.
+settings.register_profile("repeat", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
+settings.load_profile("repeat")
 
 #: Folders of tests that start daemons, workers or whole deployments: seconds each, where the others take none.
 LONG = ("e2e", "worker", "systemd")

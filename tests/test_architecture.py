@@ -101,7 +101,7 @@ def test_only_the_wiring_knows_the_sandbox() -> None:
 def test_the_gateways_know_only_the_vocabulary() -> None:
     for module in MODULES:
         if room(module) == "aws":
-            assert neighbours(module) <= VOCABULARY | {"sql", "queries"}, module
+            assert neighbours(module) <= VOCABULARY | {"sql"}, module
 
 
 def test_the_display_knows_only_the_vocabulary() -> None:
@@ -113,7 +113,7 @@ def test_the_display_knows_only_the_vocabulary() -> None:
 def test_the_sandbox_knows_no_verb_and_no_gateway() -> None:
     for module in MODULES:
         if room(module) == "sandbox":
-            assert neighbours(module) <= VOCABULARY | {"sql", "queries", "appspec"}, module
+            assert neighbours(module) <= VOCABULARY | {"sql", "appspec"}, module
 
 
 def test_listing_the_tasks_imports_nothing_heavy() -> None:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from shipit import sql
 from shipit.aws.athena import Athena, Row
-from shipit.aws.reports import CLOCK_SKEW, moment, stamp
-from shipit.models import BuildRun, QueryCost
+from shipit.aws.reports import moment, stamp
+from shipit.models import CLOCK_SKEW, BuildRun, QueryCost
 
 
 class HistoryReader:

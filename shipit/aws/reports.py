@@ -8,10 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from shipit import sql
 from shipit.aws.athena import Athena, Row
-from shipit.models import QueryCost, Report
+from shipit.models import CLOCK_SKEW, QueryCost, Report
 
-#: How far an instance's clock may run ahead of ours and its reports still be read, in seconds.
-CLOCK_SKEW = 60.0
 _REPORTED_AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from shipit.errors import UsageError
+from shipit.models import stale_after
 
 #: CloudWatch's SEARCH takes 1,024 characters (its guide, "search expression quotas"): so many of them for the values.
 _SEARCH = 800
@@ -112,7 +113,7 @@ def _names(facts: Facts) -> Names:
         "workgroup": facts.workgroup,
         "output": facts.output,
         "home": facts.home.rstrip("/"),
-        "quiet": int(2 * facts.heartbeat + 60),
+        "quiet": int(stale_after(facts.heartbeat)),
         "step": next((s for s in _STEPS if s * 60 >= 2 * facts.heartbeat), _STEPS[-1]),
         "oldest": facts.oldest,
         "depth": facts.depth,

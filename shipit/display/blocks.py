@@ -13,7 +13,18 @@ from shipit.display.failures import cluster_lines
 from shipit.display.text import Line, clean, clip, dollars, folded, listing, size, table, width, wrap
 from shipit.display.words import TONES, by_phase
 from shipit.events import RolloutFinished
-from shipit.models import Action, GroupView, Node, NodeState, Phase, PlannedGroup, RolloutPlan, Verification
+from shipit.models import (
+    Action,
+    GroupView,
+    Node,
+    NodeState,
+    Phase,
+    PlannedGroup,
+    QueryCost,
+    RolloutPlan,
+    Spending,
+    Verification,
+)
 from shipit.wording import duration, plural
 
 #: A plan of more groups folds those that are alike; so does the log fold their starts and successes.
@@ -196,15 +207,23 @@ def age(seconds: float | None) -> str:
 def verdict(found: Verification) -> str:
     """Say the verdict in a line: how many are current, what the others are, what the query cost, or all of them."""
     said = progress(found)
-    cost, spent = found.cost, found.spent
+    cost = found.cost
     if not (cost.query_id or cost.scanned or cost.seconds):
         return said
-    said += f" Athena: {size(cost.scanned)}, {dollars(cost.dollars)}, {duration(cost.seconds)}"
-    said += f", query {clean(cost.query_id)}" if cost.query_id else ""
-    if spent.queries > 1:
-        whole = f"{size(spent.scanned)}, {dollars(spent.dollars)}, {duration(spent.seconds)}"
-        said += f"; {spent.queries:,} queries together {whole}"
+    said += f" {spent(cost)}"
+    if found.spent.queries > 1:
+        said += f"; {found.spent.queries:,} queries together {bill(found.spent)}"
     return said
+
+
+def spent(cost: QueryCost) -> str:
+    """Say what a query read, cost and took, and its id."""
+    return f"Athena: {bill(cost)}" + (f", query {clean(cost.query_id)}" if cost.query_id else "")
+
+
+def bill(cost: QueryCost | Spending) -> str:
+    """Say what one query, or several, read, cost and took."""
+    return f"{size(cost.scanned)}, {dollars(cost.dollars)}, {duration(cost.seconds)}"
 
 
 def progress(found: Verification) -> str:

@@ -24,11 +24,13 @@ from shipit.display.board import Board
 from shipit.display.failures import failure_told
 from shipit.display.findings import finding_lines
 from shipit.display.frame import ASCII, Glyphs, bar, ending, frame
+from shipit.display.periods import period_lines
 from shipit.display.text import Line, clean, clip, size, wrap
 from shipit.display.words import sentence
 from shipit.display.writer import encodable, write_error
 from shipit.errors import ShipitError
 from shipit.events import (
+    BuildsRan,
     BuildStep,
     Event,
     GroupDiagnosed,
@@ -128,6 +130,8 @@ class LiveDisplay:
                 self._print(summary_lines(self._board, event, self._console.width))
             case Linted():
                 self._print(finding_lines(event, self._console.width))
+            case BuildsRan():
+                self._print(period_lines(event, self._console.width))
             case Verified(verification=found, final=False):
                 current = sum(n.state.value == "current" for n in found.nodes)
                 self._status = (brief(found, event.left), current, found.counted)

@@ -25,11 +25,13 @@ from shipit.display.blocks import (
 from shipit.display.board import Board
 from shipit.display.failures import failure_told
 from shipit.display.findings import finding_lines
+from shipit.display.periods import period_lines
 from shipit.display.text import Line, clean, listing
 from shipit.display.words import fleet, sentence
 from shipit.display.writer import Writer, write_error
 from shipit.errors import ShipitError
 from shipit.events import (
+    BuildsRan,
     Event,
     GroupDiagnosed,
     GroupEnded,
@@ -129,6 +131,9 @@ class PlainDisplay:
                 self._block(summary_lines(self._board, event), at)
             case Linted():
                 for line in finding_lines(event):
+                    self._writer.line(line.text)
+            case BuildsRan():
+                for line in period_lines(event):
                     self._writer.line(line.text)
             case Verified(verification=found, final=True):
                 # Of a rollout's last look the verdict is told after its end: a log's times never run back.

@@ -50,7 +50,7 @@ def verify_versions(
 
     try:
         asked = expected(tool, build, only)
-        look = tool.look(asked.groups, latest=asked.latest, wait=limit, stop_when=lambda look: False, listen=listen)
+        look = tool.look(asked.groups, wait=limit, stop_when=lambda look: False, listen=listen)
         unpublished = _publish(tool, look, whole=not asked.unsure) if publish_metrics else None
         try:
             outcome(look)

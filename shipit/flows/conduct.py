@@ -271,7 +271,6 @@ class Conductor:
             try:
                 found = self._tool.look(
                     asked,
-                    latest=self._made.published.build.version,
                     wait=left,
                     stop_when=self._is_enough,
                     listen=lambda event: self._show_look(event, last),

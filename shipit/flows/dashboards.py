@@ -28,18 +28,17 @@ def export(tool: Tool, folder: str, *, home: str, oldest: str, depth: str, force
     if not depth.isdecimal() or not int(depth):
         raise UsageError(f"--depth {depth!r} is no number of messages", hint="write a whole number, 1 or more")
     settings, reports = tool.settings, tool.settings.reports
-    bucket = reports.bucket or settings.bucket
-    prefix = reports.prefix or settings.env
+    below = {"bucket": tool.place["bucket"], "prefix": tool.place["prefix"]}
     facts = Facts(
         env=settings.env,
         region=tool.session.region,
         database=reports.database,
         reports=reports.table,
         history=reports.history_table,
-        reports_at=sql.reports_location(bucket, prefix),
-        history_at=sql.history_location(bucket, prefix),
+        reports_at=sql.reports_location(**below),
+        history_at=sql.history_location(**below),
         workgroup=reports.workgroup,
-        output=reports.output or f"s3://{bucket}/athena/",
+        output=tool.athena_output,
         heartbeat=reports.heartbeat,
         works=_works(tool),
         oldest=int(limit),

@@ -24,12 +24,11 @@ _NAMES = 5
 class Asked:
     """Hold what the instances are asked for.
 
-    `latest` is the build of the last rollout, empty where it is not known. `unsure` are groups that have instances
-    and of which nothing tells what they should run, because a record is lost: `lost` says which.
+    `unsure` are groups that have instances and of which nothing tells what they should run, because a record is lost:
+    `lost` says which.
     """
 
     groups: Mapping[str, Wanted]
-    latest: str = ""
     unsure: tuple[str, ...] = ()
     lost: str = ""
 
@@ -73,7 +72,6 @@ def expected(tool: Tool, build: str, only: str) -> Asked:
     _tell(tool, found, records)
     return Asked(
         groups=found.groups,
-        latest=records.latest.build if records.latest else "",
         unsure=_unsure(found, groups) if records.lost else (),
         lost=records.lost.why if records.lost else "",
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from shipit import sql
 from shipit.cost import MANY, Way, estimate
+from shipit.display.blocks import bill
 from shipit.display.text import dollars, size
 from shipit.errors import UsageError
 from shipit.flows.prepare import seconds
 from shipit.fresh import newest
-from shipit.models import QueryCost, Workgroup
+from shipit.models import Workgroup
 from shipit.setup import Doing, Found, Goal, Step, carry_out, decide, expiry_rules
 from shipit.wiring import Tool
 from shipit.wording import duration, plural
@@ -46,7 +47,7 @@ def check(tool: Tool) -> None:
             "runs": report.running_build or "no build that it could prove",
             "reported": f"{duration(fresh.age)} ago ({report.reason})",
             "reporting": f"{fresh.reporting:,} of {fresh.members:,} instances in service",
-            "query": spent(cost),
+            "query": bill(cost),
         },
     )
 
@@ -73,11 +74,6 @@ def cost(tool: Tool, *, instances: str, heartbeat: str) -> None:
         tool.display.text(
             f"above {MANY:,} instances batches are the cheaper way by far; docs/reports.md says at what price"
         )
-
-
-def spent(cost: QueryCost) -> str:
-    """Say what a query read, cost and took."""
-    return f"{size(cost.scanned)}, {dollars(cost.dollars)}, {duration(cost.seconds)}"
 
 
 def _price(name: str, way: Way) -> dict[str, str]:

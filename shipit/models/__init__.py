@@ -33,6 +33,7 @@ from shipit.models.plan import Action, Allowance, HealthRule, Phase, PlannedGrou
 from shipit.models.record import FailureNote, GroupEntry, Outcome, Proof, RolloutRecord, Try, WaveEntry
 from shipit.models.store import ExpiryRule, TableShape, Workgroup
 from shipit.models.verification import (
+    CLOCK_SKEW,
     GroupView,
     Metric,
     Node,
@@ -42,10 +43,12 @@ from shipit.models.verification import (
     Spending,
     Verification,
     Wanted,
+    stale_after,
 )
-from shipit.models.versions import BuildRun
+from shipit.models.versions import BuildRun, Period
 
 __all__ = [
+    "CLOCK_SKEW",
     "Action",
     "Allowance",
     "Build",
@@ -74,6 +77,7 @@ __all__ = [
     "NodeState",
     "Outcome",
     "Overview",
+    "Period",
     "Phase",
     "PlannedGroup",
     "Proof",
@@ -96,4 +100,5 @@ __all__ = [
     "Wanted",
     "WaveEntry",
     "Workgroup",
+    "stale_after",
 ]

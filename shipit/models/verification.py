@@ -8,6 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+#: How far an instance's clock may be ahead of ours for its reports to count, in seconds.
+CLOCK_SKEW = 60.0
+
+
+def stale_after(heartbeat: float) -> float:
+    """Return the age in seconds above which a report is stale: two heartbeats, of so many seconds each, and a minute.
+
+    (Reference athena.md, "States of an instance".)
+    """
+    return 2 * heartbeat + 60.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Report:

@@ -38,13 +38,15 @@ WITH told AS (
            '') AS deployment_id
   FROM numbered
 ), closing AS (
-  -- A start is followed by a deploy, a worker may be restarted: only the last word of a run tells when that ended.
+  -- A start is followed by a deploy, a worker may be restarted: only the last word of a run tells when that ended. And
+  -- only the first word of a turn brings an instance to the build: who has it already counts where it got it.
   SELECT author, asg, running_build, deployment_id, reported_at, ended_at,
+         lag(path) OVER (PARTITION BY author, turn, asg ORDER BY reported_at, seq, path) IS NULL AS opens,
          lead(path) OVER (PARTITION BY author, turn, asg, deployment_id ORDER BY reported_at, seq, path) IS NULL AS closes
   FROM brought
 )
 SELECT asg, running_build AS build, deployment_id,
-       count(DISTINCT author) AS instances,
+       count(DISTINCT CASE WHEN opens THEN author END) AS instances,
        min(reported_at) AS since,
        max(CASE WHEN closes THEN ended_at END) AS until,
        count_if(ended_at IS NULL) AS unended

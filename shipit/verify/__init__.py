@@ -15,11 +15,10 @@ from shipit.verify.expect import Expected, expect
 from shipit.verify.judge import Expectation, judge
 from shipit.verify.metrics import NAMESPACE, metrics
 from shipit.verify.outcome import outcome
-from shipit.verify.wait import Clock, FleetSource, ReportSource, verify
+from shipit.verify.wait import FleetSource, ReportSource, verify
 
 __all__ = [
     "NAMESPACE",
-    "Clock",
     "Expectation",
     "Expected",
     "FleetSource",

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from shipit.errors import UsageError
 from shipit.models import (
+    CLOCK_SKEW,
     Deployment,
     Fleet,
     Group,
@@ -21,13 +22,10 @@ from shipit.models import (
     Spending,
     Verification,
     Wanted,
+    stale_after,
 )
 from shipit.verify.steps import next_step
 
-#: A report older than two heartbeats and this many seconds is stale (reference athena.md, "States of an instance").
-_LATE = 60.0
-#: A report from further ahead of our clock than this proves nothing, in seconds.
-_SKEW = 60.0
 _LEAVING = ("Terminating", "Terminated", "Detaching", "Detached", "EnteringStandby", "Standby")
 #: Who creates a deployment for instances that were launched, and not for the whole group (CodeDeploy's `creator`).
 _FOR_THE_LAUNCHED = "autoscaling"
@@ -40,7 +38,7 @@ class Expectation:
     `groups` maps each group to what it is expected to run, `published` each published build to the digest of its
     content, needed of those expected alone. `heartbeat` is the seconds between two reports of an instance, `grace`
     those that a launched one has to come up. `build_of` reads the build that a deployment brings, empty where it is
-    none of ours; `latest` is the build of the last rollout, empty where it is not known.
+    none of ours.
     """
 
     env: str
@@ -49,7 +47,6 @@ class Expectation:
     heartbeat: float
     grace: float
     build_of: Callable[[Deployment | None], str] = lambda deployment: ""
-    latest: str = ""
 
     def __post_init__(self) -> None:
         """Raise UsageError for a build that no instance could prove to run, and where nothing is expected."""
@@ -153,7 +150,12 @@ def _node(
         installed=report.build if report else "",
         age=age,
         next_step=next_step(
-            state, group, instance, view, latest=expected.latest, ahead=age is not None and age < -_SKEW
+            state,
+            group,
+            instance,
+            view,
+            env=expected.env,
+            ahead=age is not None and age < -CLOCK_SKEW,
         ),
     )
 
@@ -183,7 +185,7 @@ def _said(report: Report | None, build: str, expected: Expectation, now: datetim
     """Judge a report alone, as if its instance had been up for long."""
     if report is None:
         return NodeState.SILENT
-    if not -_SKEW <= _age(report, now) <= 2 * expected.heartbeat + _LATE:
+    if not -CLOCK_SKEW <= _age(report, now) <= stale_after(expected.heartbeat):
         return NodeState.STALE
     runs, holds = report.running_build, report.build
     if runs == holds == build:

@@ -7,17 +7,15 @@ from shlex import quote
 from shipit.models import Group, GroupView, Instance, NodeState
 
 
-def next_step(
-    state: NodeState, group: Group, instance: Instance, view: GroupView, *, latest: str, ahead: bool
-) -> str:
+def next_step(state: NodeState, group: Group, instance: Instance, view: GroupView, *, env: str, ahead: bool) -> str:
     """Return the next command for an instance in this state, with a remark; empty where there is nothing to do.
 
-    `latest` is the build of the last rollout (empty: not known), which is all that `inv restart` brings again;
-    `ahead`: its clock is ahead of ours.
+    It names `env`: who types it, off a CI job's page perhaps, may have another default. `ahead`: the instance's clock
+    is ahead of ours.
     """
-    queue = quote(group.queue)
+    there, queue = f"--env {quote(env)}", quote(group.queue)
     shell = f"aws ssm start-session --target {instance.id}"
-    waits = f"inv verify-versions --build {view.expected} --only {queue} --wait 10m"
+    waits = f"inv verify-versions {there} --build {view.expected} --only {queue} --wait 10m"
     match state:
         case NodeState.STARTING:
             return waits
@@ -25,23 +23,17 @@ def next_step(
             return f"{waits} # {view.moving} is bringing it"
         case NodeState.OUTDATED | NodeState.RESTART_NEEDED | NodeState.UNKNOWN_BUILD:
             if view.codedeploy != view.expected:
-                return f"inv deploy --build {view.expected} --only {queue}"
-            # A deploy would leave the group alone: by CodeDeploy it runs the build.
-            if latest in ("", view.expected):
-                return f"inv restart --only {queue}"
-            return _replace(instance)
+                return f"inv deploy {there} --build {view.expected} --only {queue}"
+            # A deploy would leave the group alone, for by CodeDeploy it runs the build: a restart brings that again.
+            return f"inv restart {there} --only {queue}"
         case NodeState.WRONG_DIGEST:
-            return f"{_replace(instance)} # files of the build were changed on it"
+            return (
+                f"aws autoscaling terminate-instance-in-auto-scaling-group --instance-id {instance.id} "
+                "--no-should-decrement-desired-capacity # files of the build were changed on it"
+            )
         case NodeState.STALE if ahead:
             return f"{shell} # set its clock: it is ahead of ours"
         case NodeState.STALE | NodeState.SILENT:
             return f"{shell} # look at its worker, reports and clock"
         case _:
             return ""
-
-
-def _replace(instance: Instance) -> str:
-    return (
-        f"aws autoscaling terminate-instance-in-auto-scaling-group --instance-id {instance.id} "
-        "--no-should-decrement-desired-capacity"
-    )

@@ -172,15 +172,14 @@ class Tool:
         self,
         groups: Mapping[str, Wanted],
         *,
-        latest: str,
         wait: float,
         stop_when: Callable[[Verification], bool],
         listen: Listener,
     ) -> Verification:
         """Compare what the groups' instances report with the builds that they are expected to run.
 
-        Goes on for `wait` seconds at most and returns the last look; `latest` is the build of the last rollout, empty
-        where it is not known. Raises AwsError, and UsageError for a build that is not published.
+        Goes on for `wait` seconds at most and returns the last look. Raises AwsError, and UsageError for a build that
+        is not published.
         """
         from shipit.plan import running_build
         from shipit.verify import Expectation, verify
@@ -201,7 +200,6 @@ class Tool:
                 heartbeat=reports.heartbeat,
                 grace=reports.grace,
                 build_of=lambda deployment: running_build(deployment, self.settings.prefix),
-                latest=latest,
             ),
             clock=self.clock,
             look_back=reports.look_back,

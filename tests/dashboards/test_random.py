@@ -126,7 +126,7 @@ def newest(reports: list[Told], hours: int) -> list[Told]:
     return [report for _, report in sorted(best.items()) if report.row["reason"] != "stop"]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=REPORTS)
 def test_what_instances_run_is_what_plain_python_says(world: World, lines: list[dict[str, Any]]) -> None:
     reports = told(world, lines, "reports/v1/slot=", "%Y-%m-%d-%H")
@@ -180,7 +180,7 @@ def drifted(report: Told, most: str) -> str:
     return "another build" if running != most else ""
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(made=DEPLOYMENTS)
 def test_the_last_rollouts_are_those_of_plain_python(world: World, made: list[dict[str, Any]]) -> None:
     lines = [

@@ -92,7 +92,7 @@ def test_an_environment_that_grafana_would_take_apart_is_refused(env: str) -> No
 
 
 @example([f"{n:03d}".ljust(80, "x") for n in range(60)])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.text("abcdefghij-_", min_size=1, max_size=80), min_size=1, max_size=60, unique=True))
 def test_every_queue_is_asked_for_once_in_searches_that_cloudwatch_takes(names: list[str]) -> None:
     asked = [t["dimensions"]["QueueName"] for t in panel(fleet(names), "queues", "Depth")["targets"]]

@@ -11,6 +11,7 @@ from fakes import NOON, group, published
 from shipit.diagnose import cluster, explain, judge
 from shipit.events import (
     BuildFinished,
+    BuildsRan,
     BuildStep,
     Event,
     GroupBlocked,
@@ -40,6 +41,7 @@ from shipit.models import (
     Node,
     NodeState,
     Overview,
+    Period,
     Phase,
     PlannedGroup,
     QueryCost,
@@ -133,6 +135,27 @@ def finding() -> Finding:
     )
 
 
+def ran() -> BuildsRan:
+    """Return a rollback: three periods of a group, of the second of which not every end is known."""
+
+    def period(build: str, since: float, until: float | None, *deployments: str, **more: int) -> Period:
+        counts = {"instances": 2, "unended": 2 if until is None else 0, **more}
+        ended = None if until is None else NOON - timedelta(minutes=until)
+        began = NOON - timedelta(minutes=since)
+        return Period(group="email", build=build, deployments=deployments, since=began, until=ended, **counts)
+
+    return BuildsRan(
+        env="prod",
+        periods=(
+            period("v1", 30, None, "d-3"),
+            period("v2", 60, 30, "d-2", unended=1),
+            period("v1", 180, 62, "d-1", "d-4", "d-5", instances=1200),
+        ),
+        look_back=86400.0,
+        cost=QueryCost(query_id="q-2", scanned=2 * 10**6, seconds=1.5, dollars=0.00005),
+    )
+
+
 def one_of_each() -> list[Event]:
     """Return every type of event, in the order of a command that builds, deploys and verifies."""
     build = published().build
@@ -142,6 +165,7 @@ def one_of_each() -> list[Event]:
         UploadProgress(version="v2", sent=10, total=20),
         Published(build=build, location="s3://b/builds/v2/worker-v2.tgz", already=False),
         Linted(findings=(finding(),), files=12, queues=2, ignored=1),
+        ran(),
         Notice(text="two groups were empty", warning=True),
         *rollout(3, failing=("queue-001",)),
         WaveStarted(wave=1, of=2, groups=("queue-000", "queue-001"), at=NOON),

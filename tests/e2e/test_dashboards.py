@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import yaml
 from project import QUEUES, Project
 
 
-def test_an_export_knows_the_fleets_queues_groups_and_dead_letters(shared_project: Project, tmp_path: Path) -> None:
+@pytest.fixture
+def absent(shared_project: Project) -> Iterator[str]:
+    """The name of a queue that the groups' tags name and that is not there, for as long as the test lasts."""
     assert shared_project.inv("sandbox.start").code == 0
-    sqs = shared_project.client("sqs")
-    sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=QUEUES[0])["QueueUrl"])
+    sqs, name = shared_project.client("sqs"), QUEUES[0]
+    url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    policy = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]
+    sqs.delete_queue(QueueUrl=url)
+    yield name
+    sqs.create_queue(QueueName=name, Attributes=policy)
+
+
+def test_an_export_knows_the_fleets_queues_groups_and_dead_letters(
+    shared_project: Project, absent: str, tmp_path: Path
+) -> None:
     folder = tmp_path / "grafana"
 
     wrong = shared_project.inv("dashboards.export", str(folder), "--depth", "many")
@@ -25,8 +38,7 @@ def test_an_export_knows_the_fleets_queues_groups_and_dead_letters(shared_projec
     assert "5 files of sandbox written" in ended.out
     assert "5 queues, 12 alert rules" in ended.out
     assert (
-        f"SQS has no queue named as the tag 'queue' says, so that nothing will be shown of it: {QUEUES[0]}"
-        in ended.all
+        f"SQS has no queue named as the tag 'queue' says, so that nothing will be shown of it: {absent}" in ended.all
     )
 
     [queues] = folder.glob("dashboards/*/queues.json")
@@ -50,7 +62,6 @@ def test_an_export_knows_the_fleets_queues_groups_and_dead_letters(shared_projec
     assert "--force" in changed.err
     assert shared_project.inv("dashboards.export", str(folder), "--force").code == 0
     assert "more than 180 s" in rules.read_text()
-    sqs.create_queue(QueueName=QUEUES[0])
 
 
 def test_without_a_folder_it_says_what_to_type(shared_project: Project) -> None:

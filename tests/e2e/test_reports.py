@@ -22,8 +22,10 @@ def test_a_store_is_set_up_once_and_proves_itself(shared_project: Project) -> No
     fields = checked.events[0]["fields"]
     assert fields["runs"] == shared_project.inv("version").out.strip()
     assert fields["reporting"] == "8 of 8 instances in service"
-    shown = shared_project.inv("versions.history", "--group", "reports", "--json").events[0]["fields"]["versions"]
-    assert (shown[0]["group"], shown[0]["build"], shown[0]["to"]) == ("reports", fields["runs"], "now")
+    [told] = shared_project.inv("versions.history", "--group", "reports", "--json").events
+    shown = told["periods"][0]
+    assert (shown["group"], shown["build"], shown["until"]) == ("reports", fields["runs"], None)
+    assert told["cost"]["scanned"] > 0
 
 
 def test_a_heartbeat_that_is_none_has_no_price(shared_project: Project) -> None:
@@ -49,9 +51,9 @@ def test_a_rollback_shows_in_the_history_of_a_group(shared_project: Project) -> 
         }
         key = f"sandbox/history/v1/day={at:%Y-%m-%d}/AROATEST:i-0feed-{days}.json"
         s3.put_object(Bucket="shipit-test", Key=key, Body=json.dumps(row).encode())
-    shown = shared_project.inv("versions.history", "--group", "*old", "--json").events[0]["fields"]["versions"]
-    assert [(row["group"], row["build"], row["deployment"]) for row in shown] == [
-        ("worker-of-old", build, deployment) for build, deployment, _ in reversed(BUILDS)
+    [told] = shared_project.inv("versions.history", "--group", "*old", "--json").events
+    assert [(row["group"], row["build"], row["deployments"]) for row in told["periods"]] == [
+        ("worker-of-old", build, [deployment]) for build, deployment, _ in reversed(BUILDS)
     ]
     when = shared_project.inv("versions.when", "2026.11.22-2")
     assert (

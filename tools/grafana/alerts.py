@@ -33,7 +33,7 @@ def build() -> dict[str, Any]:
         "drift",
         "@environment: instances do not run the build that is expected of them",
         "{{ .Values.B }} instances drifted for a quarter of an hour. Which ones, and what to type: "
-        "inv verify-versions",
+        "inv verify-versions --env @environment",
         _conditions(DRIFT, FLEET, here, limit=0, within=_VERIFIED, period="300"),
         lasting="15m",
         no_data="NoData",
@@ -43,7 +43,7 @@ def build() -> dict[str, Any]:
         "silent",
         "@environment: instances are silent",
         "{{ .Values.B }} instances are in service and report nothing. Which ones, and what to look at: "
-        "inv verify-versions",
+        "inv verify-versions --env @environment",
         _conditions(INSTANCES, FLEET, {**here, "state": "silent"}, limit=0, within=_VERIFIED, period="300"),
         lasting="0s",
         no_data="NoData",

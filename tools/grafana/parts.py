@@ -18,6 +18,16 @@ CLOUDWATCH = common_models.DataSourceRef(type_val="cloudwatch", uid=CLOUDWATCH_U
 QUEUES, ASGS, DEAD_LETTERS = "@queues", "@asgs", "@dead-letters"
 
 
+def board(title: str, key: str, about: str, *, beside: tuple[str, str]) -> dashboard.Dashboard:
+    """Return a dashboard of the environment without a panel; `beside` is the other one's title and key."""
+    link = dashboard.DashboardLink(beside[0]).type(models.DashboardLinkType.LINK)
+    made = dashboard.Dashboard(f"{title} (@environment)").uid(f"@key-{key}")
+    made = made.description(f"{about} Written by inv dashboards.export.").tags(["shipit", "@environment"])
+    made = made.timezone("utc").time("now-6h", "now").refresh("5m").readonly()
+    made = made.tooltip(models.DashboardCursorSync.CROSSHAIR)
+    return made.link(link.url(f"/d/@key-{beside[1]}").keep_time(True))
+
+
 def rows(sql: str, *, series: bool = False, reuse: int = 5) -> athena.Dataquery:
     """Return a query of Athena, as a table or as time series; for `reuse` minutes its result answers it again."""
     arguments = athena.ConnectionArgs().region("__default").catalog("__default").database("__default")

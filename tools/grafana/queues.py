@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import dashboard, timeseries
+from grafana_foundation_sdk.builders import cloudwatch, dashboard, timeseries
 from grafana_foundation_sdk.models import dashboard as models
 
 from tools.grafana import statements
-from tools.grafana.parts import ASGS, ATHENA, DEAD_LETTERS, QUEUES, bars, curves, metric, row, rows, stacked
+from tools.grafana.parts import ASGS, ATHENA, DEAD_LETTERS, QUEUES, bars, board, curves, metric, row, rows, stacked
 
 SQS, SCALING = "AWS/SQS", "AWS/AutoScaling"
 #: What the workers write, a line for each task that ended: scripts/shipit_worker/metrics.py.
@@ -32,86 +32,47 @@ def build() -> models.Dashboard:
         .target(rows(statements.ROLLOUT_MARKS, reuse=15))
     )
     first = models.VariableOption(selected=True, text="@first", value="@first")
-    board = (
-        dashboard.Dashboard("Queues (@environment)")
-        .uid("@key-queues")
-        .description("The queues of @environment and who works on them. Written by inv dashboards.export.")
-        .tags(["shipit", "@environment"])
-        .timezone("utc")
-        .time("now-6h", "now")
-        .refresh("5m")
-        .readonly()
-        .tooltip(models.DashboardCursorSync.CROSSHAIR)
-        .link(
-            dashboard.DashboardLink("Deployed versions")
-            .type(models.DashboardLinkType.LINK)
-            .url("/d/@key-versions")
-            .keep_time(True)
-        )
-        .with_variable(dashboard.CustomVariable("queue").label("Queue").values(QUEUES).current(first))
-        .annotation(marks)
+    made = board(
+        "Queues",
+        "queues",
+        "The queues of @environment and who works on them.",
+        beside=("Deployed versions", "versions"),
     )
-    row(board, "All queues", *_all_queues())
-    row(board, "All groups", *_all_groups())
-    row(board, "Queue $queue", *_one_queue())
-    row(board, "Tasks of $queue, by the workers' own metrics", *_tasks())
-    return board.build()
+    made = made.with_variable(dashboard.CustomVariable("queue").label("Queue").values(QUEUES).current(first))
+    made = made.annotation(marks)
+    row(made, "All queues", *_all_queues())
+    row(made, "All groups", *_all_groups())
+    row(made, "Queue $queue", *_one_queue())
+    row(made, "Tasks of $queue, by the workers' own metrics", *_tasks())
+    return made.build()
 
 
 def _all_queues() -> tuple[timeseries.Panel, ...]:
-    by = {"QueueName": QUEUES}
-    dead = {"QueueName": DEAD_LETTERS}
+    depth = curves("Depth", "Messages that wait to be received.")
+    age = curves("Age of the oldest message", _AGE, unit="s")
+    dead = curves("Dead letters", "Messages in the dead-letter queues: each is a task that nobody did.")
+    slowest = curves("Slowest tasks", "The P99 of the runtime of each queue's tasks.", unit="s")
     return (
-        curves("Depth", "Messages that wait to be received.").with_target(
-            metric(VISIBLE, namespace=SQS, by=by, statistic="Maximum", label=_QUEUE)
-        ),
-        curves("Age of the oldest message", _AGE, unit="s").with_target(
-            metric(AGE, namespace=SQS, by=by, statistic="Maximum", label=_QUEUE)
-        ),
-        curves("Dead letters", "Messages in the dead-letter queues: each is a task that nobody did.").with_target(
-            metric(VISIBLE, namespace=SQS, by=dead, statistic="Maximum", label=_QUEUE)
-        ),
-        curves("Slowest tasks", "The P99 of the runtime of each queue's tasks.", unit="s").with_target(
-            metric(
-                "task_runtime",
-                namespace=TASKS,
-                by={"queue": QUEUES},
-                statistic="p99",
-                label="${PROP('Dim.queue')}",
-            )
-        ),
+        depth.with_target(_sqs(VISIBLE, QUEUES, _QUEUE)),
+        age.with_target(_sqs(AGE, QUEUES, _QUEUE)),
+        dead.with_target(_sqs(VISIBLE, DEAD_LETTERS, _QUEUE)),
+        slowest.with_target(_tasks_of("task_runtime", {"queue": QUEUES}, "p99", "${PROP('Dim.queue')}")),
     )
 
 
 def _all_groups() -> tuple[timeseries.Panel, ...]:
-    by = {"AutoScalingGroupName": ASGS}
     needed = "Needs the groups' own metrics: enable-metrics-collection of Auto Scaling."
-    service = curves("In service", f"Instances that work, by group. {needed}")
-    scaling = curves("Scaling", f"Instances that come (pending) and go (terminating), by group. {needed}")
-    return (
-        stacked(service).with_target(
-            metric("GroupInServiceInstances", namespace=SCALING, by=by, statistic="Average", label=_ASG)
-        ),
-        bars(scaling)
-        .with_target(
-            metric("GroupPendingInstances", namespace=SCALING, by=by, statistic="Maximum", label=f"{_ASG} pending")
-        )
-        .with_target(
-            metric(
-                "GroupTerminatingInstances",
-                namespace=SCALING,
-                by=by,
-                statistic="Maximum",
-                label=f"{_ASG} terminating",
-                ref="B",
-            )
-        ),
-    )
+    service = stacked(curves("In service", f"Instances that work, by group. {needed}"))
+    scaling = bars(curves("Scaling", f"Instances that come (pending) and go (terminating), by group. {needed}"))
+    for ref, state in zip("AB", ("Pending", "Terminating"), strict=True):
+        scaling.with_target(_group(f"Group{state}Instances", "Maximum", f"{_ASG} {state.lower()}", ref))
+    return service.with_target(_group("GroupInServiceInstances", "Average", _ASG)), scaling
 
 
 def _one_queue() -> tuple[timeseries.Panel, ...]:
-    by = {"QueueName": "$queue"}
-    depth = curves("Depth of $queue", "Messages that wait, that a worker holds, and that are due later.", span=8)
+    depth = stacked(
+        curves("Depth of $queue", "Messages that wait, that a worker holds, and that are due later.", span=8)
+    )
     age = curves("Age of the oldest message of $queue", _AGE, unit="s", span=8)
     flow = curves("Sent and done", "Messages sent to the queue and deleted from it, in each period.", span=8)
     held = (
@@ -121,26 +82,36 @@ def _one_queue() -> tuple[timeseries.Panel, ...]:
     )
     moved = (("NumberOfMessagesSent", "sent"), ("NumberOfMessagesDeleted", "done"))
     for ref, (name, label) in zip("ABC", held, strict=True):
-        depth = depth.with_target(metric(name, namespace=SQS, by=by, statistic="Maximum", label=label, ref=ref))
+        depth.with_target(_sqs(name, "$queue", label, ref=ref))
     for ref, (name, label) in zip("AB", moved, strict=True):
-        flow = flow.with_target(metric(name, namespace=SQS, by=by, statistic="Sum", label=label, ref=ref))
-    age = age.with_target(metric(AGE, namespace=SQS, by=by, statistic="Maximum", label="oldest"))
-    return stacked(depth), age, flow
+        flow.with_target(_sqs(name, "$queue", label, statistic="Sum", ref=ref))
+    return depth, age.with_target(_sqs(AGE, "$queue", "oldest")), flow
 
 
 def _tasks() -> tuple[timeseries.Panel, ...]:
     queue, build = {"queue": "$queue"}, {"queue": "$queue", "build": "*"}
     runtime = curves("Runtime", "How long a task of the queue takes, from its start to its end.", unit="s")
     wait = curves("Wait", "How long a task waits between when it could start and when it does.", unit="s")
-    for ref, (statistic, label) in zip("ABC", _PERCENTILES, strict=True):
-        for panel, name in ((runtime, "task_runtime"), (wait, "task_wait")):
-            panel.with_target(metric(name, namespace=TASKS, by=queue, statistic=statistic, label=label, ref=ref))
     by_build = []
-    for statistic, label in _PERCENTILES:
+    for ref, (statistic, label) in zip("ABC", _PERCENTILES, strict=True):
+        runtime.with_target(_tasks_of("task_runtime", queue, statistic, label, ref))
+        wait.with_target(_tasks_of("task_wait", queue, statistic, label, ref))
         panel = curves(f"Runtime {label} by build", "What a rollout changed.", unit="s", span=6)
-        by_build.append(
-            panel.with_target(metric("task_runtime", namespace=TASKS, by=build, statistic=statistic, label=_BUILD))
-        )
+        by_build.append(panel.with_target(_tasks_of("task_runtime", build, statistic, _BUILD)))
     ended = bars(curves("Tasks by build", "Tasks that ended, whatever became of them.", span=6))
-    ended = ended.with_target(metric("tasks", namespace=TASKS, by=build, statistic="Sum", label=_BUILD))
-    return runtime, wait, *by_build, ended
+    return runtime, wait, *by_build, ended.with_target(_tasks_of("tasks", build, "Sum", _BUILD))
+
+
+def _sqs(
+    name: str, queues: str, label: str, *, statistic: str = "Maximum", ref: str = "A"
+) -> cloudwatch.MetricsQuery:
+    return metric(name, namespace=SQS, by={"QueueName": queues}, statistic=statistic, label=label, ref=ref)
+
+
+def _group(name: str, statistic: str, label: str, ref: str = "A") -> cloudwatch.MetricsQuery:
+    by = {"AutoScalingGroupName": ASGS}
+    return metric(name, namespace=SCALING, by=by, statistic=statistic, label=label, ref=ref)
+
+
+def _tasks_of(name: str, by: dict[str, str], statistic: str, label: str, ref: str = "A") -> cloudwatch.MetricsQuery:
+    return metric(name, namespace=TASKS, by=by, statistic=statistic, label=label, ref=ref)

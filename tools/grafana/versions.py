@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import cloudwatch, dashboard, stat, table, timeseries
+from grafana_foundation_sdk.builders import cloudwatch, stat, table, timeseries
 from grafana_foundation_sdk.models import dashboard as models
 
 from tools.grafana import statements
-from tools.grafana.parts import ATHENA, curves, grid, metric, number, row, rows, stacked
+from tools.grafana.parts import ATHENA, board, curves, grid, metric, number, row, rows, stacked
 
 #: Where `inv verify-versions --publish-metrics` puts its verdict.
 FLEET = "shipit/fleet"
@@ -16,26 +16,12 @@ INSTANCES, DRIFT = "instances", "drift"
 
 def build() -> models.Dashboard:
     """Return the dashboard."""
-    board = (
-        dashboard.Dashboard("Deployed versions (@environment)")
-        .uid("@key-versions")
-        .description("What the instances of @environment run. Written by inv dashboards.export.")
-        .tags(["shipit", "@environment"])
-        .timezone("utc")
-        .time("now-6h", "now")
-        .refresh("5m")
-        .readonly()
-        .tooltip(models.DashboardCursorSync.CROSSHAIR)
-        .link(
-            dashboard.DashboardLink("Queues")
-            .type(models.DashboardLinkType.LINK)
-            .url("/d/@key-queues")
-            .keep_time(True)
-        )
+    made = board(
+        "Deployed versions", "versions", "What the instances of @environment run.", beside=("Queues", "queues")
     )
-    row(board, "The last verification: inv verify-versions --publish-metrics", *_verdict())
-    row(board, "What the instances report", *_reports())
-    return board.build()
+    row(made, "The last verification: inv verify-versions --publish-metrics", *_verdict())
+    row(made, "What the instances report", *_reports())
+    return made.build()
 
 
 def _verdict() -> tuple[stat.Panel | timeseries.Panel, ...]:

@@ -5,7 +5,6 @@ The SQL is read as Athena's and written as DuckDB's by sqlglot; what would mean 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +16,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
 from shipit.sandbox.athena import projection
+from shipit.sandbox.athena.cancellation import Cancellation, Cancelled
 from shipit.sandbox.athena.catalog import Catalog, Table
 from shipit.sandbox.athena.failures import QueryFailed
 from shipit.sandbox.athena.projection import Partition
@@ -42,42 +42,8 @@ _PLACE = "$place"
 _FETCHED, _SEEN = 10_000, 100_000
 
 
-class Cancelled(Exception):
-    """End a query that StopQueryExecution has stopped."""
-
-
 class ScanLimitExceeded(Exception):
     """End a query that would read more bytes than its workgroup lets it."""
-
-
-class Cancellation:
-    """Stop a query wherever it is: waiting, reading, or inside DuckDB."""
-
-    def __init__(self) -> None:
-        """Start uncancelled."""
-        self._event = threading.Event()
-        self._connection: duckdb.DuckDBPyConnection | None = None
-
-    def cancel(self) -> None:
-        """Ask the query to end at once."""
-        self._event.set()
-        if self._connection is not None:
-            self._connection.interrupt()
-
-    def guard(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Interrupt this connection when cancelled."""
-        self._connection = connection
-        self.check()
-
-    def check(self) -> None:
-        """Raise Cancelled where it has been."""
-        if self._event.is_set():
-            raise Cancelled
-
-    def wait(self, seconds: float) -> None:
-        """Wait for that long, or raise Cancelled as soon as it is."""
-        self._event.wait(seconds)
-        self.check()
 
 
 def is_ddl(sql: str) -> bool:
@@ -136,8 +102,7 @@ class Engine:
         now = self._now().astimezone(UTC).replace(tzinfo=None)
         query = _at(query, now)
         _refuse_other_meanings(query)
-        with self._rows.connect() as connection:
-            cancellation.guard(connection)
+        with self._rows.connect() as connection, cancellation.guard(connection):
             try:
                 loader = _Loader(self._reader, self._rows, self.catalog, connection, cancellation, now)
                 scanned = loader.load(query, database, scan_limit)

@@ -13,7 +13,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from shipit.sandbox.athena.engine import Cancellation, Cancelled, Engine, ScanLimitExceeded
+from shipit.sandbox.athena.cancellation import Cancellation, Cancelled
+from shipit.sandbox.athena.engine import Engine, ScanLimitExceeded
 from shipit.sandbox.athena.failures import QueryFailed
 from shipit.sandbox.athena.results import Result
 from shipit.sandbox.athena.store import NoSuchObject, ObjectStore, split_url

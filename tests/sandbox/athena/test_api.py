@@ -13,6 +13,7 @@ from sandbox.codedeploy.world import Door
 
 from shipit import sql
 from shipit.errors import AwsError
+from shipit.sandbox.athena.cancellation import Cancellation, Cancelled
 
 TOKEN = "t" * 32
 
@@ -80,6 +81,36 @@ def test_a_query_that_computes_for_ever_is_stopped_too(cloud: Cloud) -> None:
     assert status(cloud, query_id)["Status"]["State"] == "CANCELLED"
     # Closing waits for the workers: it would hang if the computation went on.
     cloud.service.close()
+
+
+def test_a_query_that_is_about_to_compute_is_interrupted_until_it_ends() -> None:
+    cancellation, entered = Cancellation(), threading.Event()
+
+    class Deaf:
+        """Forget the first interrupts, as DuckDB does before a statement has begun."""
+
+        heard, over = 0, threading.Event()
+
+        def interrupt(self) -> None:
+            self.heard += 1
+            if self.heard == 3:
+                self.over.set()
+
+    deaf = Deaf()
+
+    def compute() -> None:
+        with cancellation.guard(deaf):
+            entered.set()
+            deaf.over.wait(30)
+
+    query = threading.Thread(target=compute)
+    query.start()
+    entered.wait()
+    cancellation.cancel()
+    query.join()
+    assert deaf.heard >= 3
+    with pytest.raises(Cancelled), cancellation.guard(deaf):
+        pytest.fail("it was cancelled before")
 
 
 def test_a_query_without_an_output_location_is_refused(athena_door: Door) -> None:

@@ -90,7 +90,7 @@ WORDS = ["/", SLOT, "2026-11-20-12", "-1", ".json", ".gz", *(f"/AROATEST:{i}-1" 
 PARTS = st.lists(st.sampled_from(WORDS), max_size=5).map("".join)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(keys=st.lists(st.tuples(st.sampled_from(["2026-11-20-12/", "2026-11-20-12", ""]), PARTS, PARTS), max_size=30))
 def test_no_key_that_the_policy_grants_makes_a_report_of_another(
     athena_door: Door, keys: list[tuple[str, str, str]]

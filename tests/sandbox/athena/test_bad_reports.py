@@ -203,7 +203,7 @@ def answer(said: list[dict[str, Any]], instance_id: str) -> str:
     return "outdated" if other in ("v1", "v2", "it's") else "unknown-build"
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(said=st.lists(SAID, max_size=15))
 def test_the_verdict_over_any_reports_is_what_plain_python_says(
     athena_door: Door, said: list[dict[str, Any]]

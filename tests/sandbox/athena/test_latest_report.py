@@ -61,7 +61,7 @@ def test_the_newest_report_of_each_instance_is_read(cloud: Cloud) -> None:
     assert cost.dollars == pytest.approx(0.00005)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=REPORTS, gzipped=st.booleans())
 def test_the_sql_answers_as_plain_python_does(athena_door: Door, lines: list[dict[str, Any]], gzipped: bool) -> None:
     cloud = Cloud(athena_door)

@@ -28,7 +28,7 @@ def table(cloud: Cloud, columns: str, properties: Mapping[str, str], *, location
     )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=TEXT)
 def test_a_string_parameter_arrives_as_it_was(cloud: Cloud, value: str) -> None:
     assert cloud.rows("SELECT x FROM (SELECT '1' AS x) WHERE ? = ?", value, value) == [["1"]]
