@@ -1,4 +1,4 @@
-"""Make a plan by the environment's settings, and refuse it where it must not be carried out."""
+"""Make a plan and a policy by the environment's settings, and refuse the plan where it must not be carried out."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from shipit.ledger import new_id
 from shipit.models import Action, Fleet, PublishedBuild, RolloutPlan
 from shipit.order import Order, compare
 from shipit.plan import Rules, make_plan, patterns
+from shipit.rollout import OnBusy, Policy
 from shipit.settings import parse_duration
 from shipit.wiring import Tool
 from shipit.wording import plural
@@ -66,13 +67,27 @@ def _with_makespan(tool: Tool, made: RolloutPlan) -> RolloutPlan:
     return replace(made, expected=pauses + sum(makespan([p.expected or 0.0 for p in w], len(w)) for w in made.waves))
 
 
+def policy_of(tool: Tool) -> Policy:
+    """Return the policy of the environment's settings."""
+    rollout = tool.settings.rollout
+    anything = rollout.on_failure == "continue"
+    return Policy(
+        failed_groups=None if anything else rollout.max_failed_groups,
+        failed_instances=None if anything else rollout.max_failed_instances,
+        on_busy=OnBusy(rollout.on_busy),
+        retries=rollout.retries,
+        look_every=rollout.look_every,
+    )
+
+
 def refuse(made: RolloutPlan) -> None:
     """Raise what speaks against carrying out the plan: nothing to deploy to, newer builds, busy groups."""
     build = made.published.build.version
     if newer := [p for p in made.groups if p.action is Action.NEWER]:
         names = ", ".join(p.group.name for p in newer[:5]) + (f" and {len(newer) - 5} more" if newer[5:] else "")
+        some = plural(len(newer), "group runs", "groups run")
         raise PreflightError(
-            f"{len(newer)} groups run a newer build than {build}: {names} ({newer[0].reason})",
+            f"{some} a newer build than {build}: {names} ({newer[0].reason})",
             hint="--allow-older goes back on purpose; inv rollback goes back to the last good build",
         )
     if not any(p.action in (Action.DEPLOY, Action.CURRENT, Action.BUSY) for p in made.groups):

@@ -19,6 +19,9 @@ _PAST = 50
 
 def rollback(tool: Tool, wish: Wish) -> None:
     """Bring the fleet back to a build, by default the last good one; it is shown and confirmed first."""
+    if tool.settings.rollout.on_failure == "rollback":
+        # To take it back would bring the build that is left to the groups that have left it.
+        wish = replace(wish, on_failure="stop")
     tool = by_flags(tool, wish)
     build = wish.build or _previous_good(tool)
     published = tool.builds.get(build)

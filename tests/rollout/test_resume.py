@@ -207,6 +207,13 @@ def test_a_mark_is_read_back_from_any_description_that_codedeploy_takes(
     assert not replace(mark, attempt=attempt + 1).same_try(text)
 
 
+@given(st.integers(200, 219))
+def test_a_mark_that_leaves_hardly_any_room_for_its_author_is_one_all_the_same(length: int) -> None:
+    mark = Mark(rollout="r-1", attempt=1, build="v" * length, env="e", by="ann@laptop")
+    assert len(str(mark)) <= 256
+    assert mark.same_try(str(mark))
+
+
 def test_a_description_of_somebody_else_is_no_mark() -> None:
     assert Mark.parse("shipit rollout r-1") is None
     assert Mark.parse("by hand") is None
