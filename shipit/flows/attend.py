@@ -16,8 +16,9 @@ from shipit.wiring import Tool
 from shipit.wiring.person import author
 from shipit.wording import plural
 
-#: Seconds that a stop waits for the deployments to end and for the driver to heed it.
-_STOP_WITHIN = 120.0
+#: Seconds that a stop waits at least for the deployments to end and for the driver to heed it; and how much longer
+#: than the life of a lock, which may be that of a driver that is gone.
+_STOP_WITHIN, _PAST_LOCK = 120.0, 5.0
 
 
 def stop(tool: Tool, rollout: str, *, rollback: bool, wish: Wish) -> None:
@@ -81,7 +82,7 @@ def on_record(tool: Tool, rollout: str) -> RolloutRecord | None:
 def _stop_all(tool: Tool, record: RolloutRecord) -> int:
     """Stop every deployment of the rollout until none runs, and whoever drives it has seen the order."""
     stopped: set[str] = set()
-    deadline = tool.clock.now().timestamp() + _STOP_WITHIN
+    deadline = tool.clock.now().timestamp() + max(_STOP_WITHIN, tool.settings.rollout.lock_ttl + _PAST_LOCK)
     names = list(record.groups)
     while True:
         ours = [d for d in tool.codedeploy.last_attempts(names).values() if Mark.of(record.id, d)]
@@ -97,9 +98,11 @@ def _stop_all(tool: Tool, record: RolloutRecord) -> int:
                 tool.ledger.write(ended)
             return len(stopped)
         if tool.clock.now().timestamp() >= deadline:
+            many = plural(len(active), "deployment goes", "deployments go")
             raise StillRunning(
-                f"{plural(len(active), 'deployment')} of rollout {record.id} still active: hooks that run are not "
-                "interrupted",
-                hint=f"inv stop {record.id} looks again",
+                f"{many} on in rollout {record.id}: hooks that run are not interrupted"
+                if active
+                else f"whoever drives rollout {record.id} has not heeded the order to stop yet",
+                hint="the same command looks again; inv lock.status says who drives it",
             )
         tool.clock.sleep(tool.settings.rollout.poll)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from shipit.errors import BusyError, PreflightError, ShipitError, UsageError
-from shipit.estimate import makespan, seconds_by_group
+from shipit.estimate import seconds_by_group
 from shipit.events import Notice
 from shipit.ledger import new_id
 from shipit.models import Action, Fleet, PublishedBuild, RolloutPlan
@@ -48,23 +48,24 @@ def prepare(
         now=tool.clock.now(),
     )
     made = make_plan(fleet, published, rules, rollout_id=rollout or new_id(tool.clock.now()), env=tool.settings.env)
-    return _with_makespan(tool, made)
+    return _with_total(tool, made)
 
 
 def estimated(tool: Tool, made: RolloutPlan) -> RolloutPlan:
     """Return the plan with what past rollouts say that each group, and the whole, takes."""
     expected = _expected(tool, Fleet(groups=tuple(p.group for p in made.groups)))
     groups = tuple(replace(p, expected=expected.get(p.group.name)) for p in made.groups)
-    return _with_makespan(tool, replace(made, groups=groups))
+    return _with_total(tool, replace(made, groups=groups))
 
 
-def _with_makespan(tool: Tool, made: RolloutPlan) -> RolloutPlan:
+def _with_total(tool: Tool, made: RolloutPlan) -> RolloutPlan:
     known = [p.expected for p in made.to_deploy if p.expected is not None]
     if not known or len(known) < len(made.to_deploy):
         return made
     rollout = tool.settings.rollout
     pauses = 0.0 if rollout.promote == "manual" else rollout.bake * (len(made.waves) - 1)
-    return replace(made, expected=pauses + sum(makespan([p.expected or 0.0 for p in w], len(w)) for w in made.waves))
+    # All groups of a wave start at once: the longest of each makes the whole.
+    return replace(made, expected=pauses + sum(max(p.expected or 0.0 for p in wave) for wave in made.waves))
 
 
 def policy_of(tool: Tool) -> Policy:

@@ -93,6 +93,25 @@ def test_a_wave_that_waits_is_let_through() -> None:
     assert "wave 2 may start" in played.said
 
 
+def test_a_driver_that_does_not_heed_an_order_to_stop_is_named_and_not_what_it_stopped() -> None:
+    played = Played("a")
+    played.interrupt()
+    played.ledger.write(replace(played.record(), outcome=Outcome.RUNNING))
+    played.machine.take(rollout="r-1")
+    with pytest.raises(StillRunning, match="whoever drives rollout r-1 has not heeded the order"):
+        stop(played.tool, "", rollback=False, wish=Wish())
+    assert played.ledger.orders("r-1")["stop"]
+
+
+def test_hooks_that_do_not_end_are_named_where_a_stop_waits_for_them() -> None:
+    played = Played("a")
+    played.world.stop_takes = 1000.0
+    played.world.groups["a"].seconds = 5000.0
+    played.interrupt()
+    with pytest.raises(StillRunning, match="1 deployment goes on in rollout r-1: hooks that run"):
+        stop(played.tool, "", rollback=False, wish=Wish())
+
+
 def test_one_deployment_that_is_stopped_is_one() -> None:
     played = Played("a")
     played.interrupt()
