@@ -64,7 +64,8 @@ def watch(tool: Tool, rollout: str) -> None:
         proof = record.proof
         states = ", ".join(f"{count:,} {state}" for state, count in proof.states.items() if count) if proof else ""
         said = f"; its instances reported: {states}" if states else ""
-        tool.display(Notice(text=f"rollout {record.id} of {record.build} is over: {record.outcome}{said}"))
+        back = f"; it took back {record.undoes}" if record.undoes else ""
+        tool.display(Notice(text=f"rollout {record.id} of {record.build} is over: {record.outcome}{said}{back}"))
     _end_as(tool, record)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,18 +89,29 @@ class Played:
 
     def interrupt(self, wish: Wish = WISH) -> None:
         """Lead a rollout of all groups until its first deployments run, and interrupt it there."""
+        with self.pressed(), suppress(Interrupted):
+            self.lead(wish=wish)
+
+    @contextmanager
+    def pressed(self) -> Iterator[None]:
+        """Press Ctrl-C in the block as soon as deployments run in as many groups as may have one."""
 
         def press(sleeps: int) -> None:
-            if self.world.at > 5:
-                raise KeyboardInterrupt
+            self.until_begun()
+            raise KeyboardInterrupt
 
         self.life.on_sleep = press
-        try:
-            self.lead(wish=wish)
-        except Interrupted:
-            self.life.on_sleep = lambda sleeps: None
-            return
-        raise AssertionError("it came to its end")
+        yield
+        self.life.on_sleep = lambda sleeps: None
+
+    def until_begun(self) -> None:
+        """Wait for the threads that create deployments; no time passes in the world meanwhile."""
+        groups = self.world.groups.values()
+        for _ in range(30_000):
+            if sum(g.active is not None for g in groups) >= min(len(groups), self.world.account_limit):
+                return
+            time.sleep(0.001)
+        raise AssertionError("the deployments were not created")
 
     def _read(self) -> Fleet:
         return Fleet(groups=tuple(self.world.group(name) for name in self.world.groups))

@@ -59,6 +59,13 @@ def test_a_failed_group_that_is_gone_since_is_told_by_the_record() -> None:
     assert "gone: the group is gone, and left out" in played.said
 
 
+def test_who_watches_the_end_of_a_rollback_hears_what_was_taken_back() -> None:
+    played = Played("a")
+    played.ledger.open(record("v1", undoes="r-0"))
+    watch(played.tool, "")
+    assert played.said == "rollout r0 of v1 is over: converged; it took back r-0"
+
+
 DONE, UNDER_WAY = WaveEntry(started_at=NOON, ended_at=NOON), WaveEntry(started_at=NOON)
 TWO = {"a": entry(wave=0), "b": entry(wave=1)}
 

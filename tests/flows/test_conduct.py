@@ -36,9 +36,9 @@ def test_one_that_lost_its_lock_to_nobody_may_be_carried_on() -> None:
     with played.held() as held:
 
         def sever(sleeps: int) -> None:
-            if played.world.at > 5:
-                played.machine.s3.passed += 200.0
-                played.machine.s3.down = True
+            played.until_begun()
+            played.machine.s3.passed += 200.0
+            played.machine.s3.down = True
 
         played.life.on_sleep = sever
         with pytest.raises(LockLost):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from flows.played import WISH, Played
 
-from shipit.errors import DriftError, PreflightError, ShipitError
+from shipit.errors import BusyError, DriftError, PreflightError, ShipitError
 from shipit.flows.conduct import Manner
 from shipit.flows.resume import resume
 from shipit.flows.rollback import rollback
@@ -65,19 +65,30 @@ def test_a_rollback_that_fails_is_not_taken_back_to_the_build_that_it_leaves() -
     assert len(outcomes(played)) == 1
 
 
+def test_where_all_run_the_build_nothing_goes_back_and_the_instances_are_for_others_to_ask() -> None:
+    played = Played("a", "b")
+    rollback(played.tool, replace(WISH, build="v1", yes=True))
+    assert "no group is to go back" in played.said
+    assert "inv verify-versions --build v1" in played.said
+    assert not played.world.created
+
+
+def test_a_rollback_that_others_keep_from_every_group_is_no_success() -> None:
+    played = Played("a", "b")
+    for name in "ab":
+        played.world.occupy(name, seconds=6000.0)
+    with pytest.raises(BusyError, match="others hold 2 groups"):
+        rollback(played.tool, replace(WISH, build="v2", on_busy="skip", yes=True))
+    played = Played("a", instances=0)
+    with pytest.raises(PreflightError, match="no chosen group has an instance"):
+        rollback(played.tool, replace(WISH, build="v2", yes=True))
+
+
 def test_a_rollback_by_policy_that_is_carried_on_is_led_as_it_was_begun() -> None:
     played = Played("a", "b", on_failure="rollback")
     played.lead()
-    begun = played.world.at
-
-    def press(sleeps: int) -> None:
-        if played.world.at > begun + 5:
-            raise KeyboardInterrupt
-
-    played.life.on_sleep = press
-    with pytest.raises(ShipitError, match="interrupted"):
+    with played.pressed(), pytest.raises(ShipitError, match="interrupted"):
         undo(played)
-    played.life.on_sleep = lambda sleeps: None
     played.life.forgiving.clear()
     # A deployment of the rollback fails: what it leaves must not come again for that.
     played.world.stop_active("a")
