@@ -53,7 +53,7 @@ _LOOK = 1.0
 _LOOK_AGAIN = 5.0
 #: Seconds that S3 is given to take the record of a rollout that came to its end.
 _LAST_WORD = 120.0
-#: And after an interrupt: GitHub kills a job that was cancelled ten seconds later.
+#: And after an interrupt, as are those who hear of it: GitHub kills a job that was cancelled ten seconds later.
 _HURRY = 4.0
 
 
@@ -161,6 +161,10 @@ class Conductor:
             self.scribe.keep(replace(record, outcome=outcome, ended_at=now, calls=dict(self._tool.session.calls)))
         if reason := self._unrecorded(hurried=isinstance(ended, Interrupted)):
             self._tool.display(Notice(text=f"the rollout's end was not recorded: {reason}", warning=True))
+        if isinstance(ended, Interrupted):
+            # A webhook that is slow must not keep the lock from being freed before the job is killed.
+            last_words(lambda: self._notify(Moment.FAILURE, outcome, ended), seconds=_HURRY)
+            return
         with suppress(KeyboardInterrupt):
             self._notify(Moment.FAILURE if ended else Moment.SUCCESS, outcome, ended)
 

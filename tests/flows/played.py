@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ from shipit.flows.deploy import Wish, launch
 from shipit.ledger import Ledger
 from shipit.lock import Held
 from shipit.models import Fleet, GroupEntry, RolloutPlan, RolloutRecord
+from shipit.notify import Message
 from shipit.settings import Settings
 from shipit.wiring import Tool
 
@@ -46,6 +48,7 @@ class Played:
         self.fleet = SimpleNamespace(read=self._read)
         self.builds = SimpleNamespace(get=published)
         self.display = Shown()
+        self.notified: list[tuple[Message, threading.Thread]] = []
 
     @property
     def tool(self) -> Tool:
@@ -62,8 +65,9 @@ class Played:
     def scout_for(self, made: RolloutPlan) -> Life:
         return self.life
 
-    def notify(self, message: object) -> None:
-        """Nobody is to hear of it."""
+    def notify(self, message: Message) -> None:
+        """Note who would be told what, and in which thread."""
+        self.notified.append((message, threading.current_thread()))
 
     def plan(self, *, waves: Mapping[str, int] | None = None, fresh: tuple[str, ...] = ()) -> RolloutPlan:
         """Return the plan that brings the new build to all; nothing tells what the `fresh` groups ran before."""

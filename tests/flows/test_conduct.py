@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -29,6 +30,15 @@ def test_the_record_of_one_whose_lock_was_taken_is_whatever_the_taker_made_of_it
         with pytest.raises(LockLost):
             launch(played.tool, played.plan(), held, WISH)
     assert [played.record()] == theirs
+
+
+def test_who_is_to_hear_of_an_interrupt_does_not_hold_up_the_end_of_the_process() -> None:
+    played = Played("a")
+    played.interrupt()
+    (start, _), (end, teller) = played.notified
+    assert (start.event, end.event, end.exit_code) == ("start", "failure", 130)
+    # Left to a thread, which is waited for as long as a cancelled job has.
+    assert teller is not threading.main_thread()
 
 
 def test_one_that_lost_its_lock_to_nobody_may_be_carried_on() -> None:
