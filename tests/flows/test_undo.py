@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from fakes import published
 from flows.played import WISH, Played
 
 from shipit.errors import BusyError, DriftError, PreflightError, ShipitError
@@ -82,6 +83,28 @@ def test_a_rollback_that_others_keep_from_every_group_is_no_success() -> None:
     played = Played("a", instances=0)
     with pytest.raises(PreflightError, match="no chosen group has an instance"):
         rollback(played.tool, replace(WISH, build="v2", yes=True))
+
+
+def test_a_rollout_that_another_one_followed_is_not_taken_back_for_that_would_undo_both() -> None:
+    played = Played("a", "b")
+    played.lead()
+    made = played.plan()
+    played.lead(replace(made, id="r-2", published=published("v3"), groups=made.groups[:1]))
+    created = played.world.created.copy()
+    with pytest.raises(PreflightError, match="rollout r-2 came after r-1"):
+        undo(played)
+    assert played.world.created == created
+    assert outcomes(played) == [Outcome.DEPLOYED, Outcome.DEPLOYED]
+
+
+def test_a_rollback_by_policy_that_was_interrupted_may_also_be_begun_anew() -> None:
+    played = Played("a", "b")
+    played.lead()
+    with played.pressed(), pytest.raises(ShipitError, match="interrupted"):
+        undo(played)
+    undo(played)
+    assert {n: played.world.builds(n) for n in "ab"} == {"a": {"v1"}, "b": {"v1"}}
+    assert outcomes(played) == [Outcome.DEPLOYED, Outcome.INTERRUPTED, Outcome.ROLLED_BACK]
 
 
 def test_a_rollback_by_policy_that_is_carried_on_is_led_as_it_was_begun() -> None:
