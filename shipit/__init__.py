@@ -30,9 +30,9 @@ A command is a flow over a few stages. Each stage is one module with one job, an
     tasks       what a user types: flags, nothing more
     command     what all tasks share: --env, --json, --debug, the one handler of errors
     flows       the order of the stages in each command: `deploy` and `rollback` make a plan and take the lock,
-                `conduct` leads any rollout through its waves to its outcome, `undo` takes one back, `attend` follows,
-                stops or promotes one from any machine, `check` asks the instances, `ask` and `locks` answer
-                questions and freeze
+                `resume` carries one on, `conduct` leads any rollout through its waves to its outcome, `undo` takes
+                one back, `watch` follows and `attend` stops or promotes one from any machine, `check` asks the
+                instances, `ask` and `locks` answer questions and freeze
     wiring      which gateway serves which stage
 
 Stages share the words of `models` and `events`, the tree of `errors` with its exit codes, the `clock` that no step of

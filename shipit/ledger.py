@@ -180,7 +180,7 @@ class Scribe:
         self._changed = threading.Event()
         self._closed = False
         self._warned = False
-        self._written: RolloutRecord | None = record
+        self._written = record
         self._thread = threading.Thread(target=self._run, name="scribe", daemon=True)
 
     def start(self) -> None:
@@ -198,15 +198,18 @@ class Scribe:
         with suppress(ShipitError):
             self.orders = self._ledger.orders(self.record.id)
 
+    def leave(self) -> None:
+        """End without another word: what is still owed is somebody else's to write."""
+        self._written = self.record
+        self._end()
+        self._written = self.record
+
     def close(self, *, patience: float = 0.0) -> None:
         """Write what is still owed, and end; raises AwsError where S3 refuses the last word.
 
         For `patience` seconds an S3 that is out of reach is asked again.
         """
-        self._closed = True
-        self._changed.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._end()
         deadline = time.monotonic() + patience
         while self._written is not self.record:
             try:
@@ -216,6 +219,12 @@ class Scribe:
                 if time.monotonic() >= deadline:
                     raise
                 time.sleep(min(1.0, self._every))
+
+    def _end(self) -> None:
+        self._closed = True
+        self._changed.set()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _run(self) -> None:
         while not self._closed:

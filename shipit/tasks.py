@@ -140,7 +140,9 @@ def deploy(
         yes=yes,
     )
     if resume:
-        flow.resume(tool, "", wish)
+        from shipit.flows.resume import resume as carry_on
+
+        carry_on(tool, wish, dry_run=dry_run)
     else:
         flow.deploy(tool, wish, dry_run=dry_run)
 
@@ -215,9 +217,9 @@ def rehearse(tool: Tool, only: str = "", since: str = "", kill: bool = False) ->
 @command("rollout", rollout=_ROLLOUT)
 def watch(tool: Tool, rollout: str = "") -> None:
     """Attach to a running rollout, from any machine."""
-    from shipit.flows import attend
+    from shipit.flows.watch import watch as flow
 
-    attend.watch(tool, rollout)
+    flow(tool, rollout)
 
 
 @command("rollout", rollout=_ROLLOUT, rollback="take back what it brought", lock_wait=_WAY["lock_wait"])

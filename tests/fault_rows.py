@@ -94,7 +94,7 @@ def rows(minute: float = 60.0) -> tuple[Row, ...]:
         Row(
             name="a hook hangs",
             first=(hang,),
-            flags=("--timeout", "4s"),
+            flags=("--timeout", "10s"),
             code=6,
             words=("1 of", "still deploying", "inv watch"),
             groups=-1,

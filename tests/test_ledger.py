@@ -3,62 +3,19 @@
 import threading
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from fakes import NOON
 from hypothesis import given
 from hypothesis import strategies as st
 from locking import FakeS3
+from objects import Objects
 from records import entry, record
 
 from shipit.errors import AwsUnavailable, DamagedError, UsageError
 from shipit.history import rows
 from shipit.ledger import Ledger, LostRecord, Scribe, new_id
-from shipit.models import Outcome, Phase, Proof, Revision, RolloutRecord, StoredJson, WaveEntry
-
-
-class Objects:
-    """An S3 of JSON values that can fail for a while."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, Any] = {}
-        self.writes: list[str] = []
-        self.failing = 0
-        self._etags = 0
-        self._versions: dict[str, str] = {}
-
-    def get_json(self, key: str) -> Any:
-        self._maybe_fail()
-        found = self.values.get(key)
-        if isinstance(found, DamagedError):
-            raise found
-        return found
-
-    def put_json(self, key: str, value: Any) -> None:
-        self._maybe_fail()
-        self.writes.append(key)
-        self._etags += 1
-        self.values[key], self._versions[key] = value, str(self._etags)
-
-    def read_json(self, key: str) -> StoredJson | None:
-        value = self.get_json(key)
-        return None if value is None else StoredJson(value=value, etag=self._versions[key], age=0.0)
-
-    def write_json(self, key: str, value: Any, *, replaces: str | None) -> str | None:
-        if self._versions.get(key) != replaces:
-            return None
-        self.put_json(key, value)
-        return self._versions[key]
-
-    def names(self, prefix: str) -> list[str]:
-        return sorted(k.removeprefix(f"{prefix}/") for k in self.values if k.startswith(f"{prefix}/"))
-
-    def _maybe_fail(self) -> None:
-        if self.failing:
-            self.failing -= 1
-            raise AwsUnavailable("S3 is away")
-
+from shipit.models import Outcome, Phase, Proof, Revision, RolloutRecord, WaveEntry
 
 RECORD = record(id="20261120-120000-ab12", groups={"a": entry(deployments=("d-A",)), "b": entry()})
 
@@ -182,6 +139,19 @@ def test_a_scribe_whose_last_word_is_refused_says_so() -> None:
     scribe.keep(replace(RECORD, why="later"))
     with pytest.raises(AwsUnavailable):
         scribe.close()
+
+
+def test_a_scribe_that_leaves_writes_nothing_more() -> None:
+    store = Objects()
+    ledger = Ledger(store, "test")
+    scribe = Scribe(ledger, RECORD, warn=lambda text: None, every=0.01)
+    scribe.start()
+    theirs = replace(RECORD, by="ben", outcome=Outcome.CONVERGED)
+    scribe.keep(replace(RECORD, why="later"))
+    scribe.leave()
+    ledger.write(theirs)
+    scribe.close(patience=60.0)
+    assert ledger.read(RECORD.id) == theirs
 
 
 def test_a_last_word_waits_for_an_s3_that_is_out_of_reach_for_a_while() -> None:

@@ -10,6 +10,7 @@ from shipit.diagnose.evidence import OF_OLD_REVISION
 from shipit.diagnose.likeness import explains, of_target, telling, title, without_accidents
 from shipit.events import GroupDiagnosed, GroupEnded
 from shipit.models import Cause, Examination, FailureNote, Judged, Phase
+from shipit.wording import plural
 
 #: As many instances are named in a command; as many groups. Above it a command for all is shorter, and does the same.
 _MOST_INSTANCES, _MOST_GROUPS = 10, 12
@@ -70,7 +71,8 @@ def _cause(worst: Judged, judged: Sequence[Judged], end: GroupEnded) -> str:
     total = end.overview.total or len(judged)
     lost = [(sum(j.cause is c for j in judged), c) for c in (Cause.RECLAIMED, Cause.SCALED_IN)]
     said = " and ".join(f"{count} {cause}" for count, cause in lost if count)
-    return f"of {total} instances {said} while the build was brought to them; nothing speaks against the build"
+    many = plural(total, "instance")
+    return f"of {many} {said} while the build was brought to them; nothing speaks against the build"
 
 
 def after(worst: Judged, instances: Sequence[str], again: str) -> str:

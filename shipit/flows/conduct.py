@@ -12,6 +12,7 @@ from shipit.errors import (
     AwsUnavailable,
     GroupsRefused,
     Interrupted,
+    LockLost,
     ShipitError,
     StillRunning,
 )
@@ -41,9 +42,10 @@ from shipit.models import (
     WaveEntry,
 )
 from shipit.notify import Message, Moment
-from shipit.rollout import Deployer, OnBusy, Orders, Policy, Rollout, RolloutState, Tools, annotate
+from shipit.rollout import Deployer, Orders, Rollout, RolloutState, Tools, annotate
 from shipit.verify import outcome as verdict
 from shipit.wiring import Tool
+from shipit.wording import plural
 
 #: Seconds between two looks for a word by hand, while a wave waits for one.
 _LOOK = 1.0
@@ -51,7 +53,7 @@ _LOOK = 1.0
 _LOOK_AGAIN = 5.0
 #: Seconds that S3 is given to take the record of a rollout that came to its end.
 _LAST_WORD = 120.0
-#: And after an interrupt: GitHub kills a job that was cancelled ten seconds later.
+#: And after an interrupt, as are those who hear of it: GitHub kills a job that was cancelled ten seconds later.
 _HURRY = 4.0
 
 
@@ -62,19 +64,6 @@ class Manner:
     limit: float
     verify: bool = True
     ignore_stop_failures: bool = False
-
-
-def policy_of(tool: Tool) -> Policy:
-    """Return the policy of the environment's settings."""
-    rollout = tool.settings.rollout
-    anything = rollout.on_failure == "continue"
-    return Policy(
-        failed_groups=None if anything else rollout.max_failed_groups,
-        failed_instances=None if anything else rollout.max_failed_instances,
-        on_busy=OnBusy(rollout.on_busy),
-        retries=rollout.retries,
-        look_every=rollout.look_every,
-    )
 
 
 class Conductor:
@@ -124,7 +113,9 @@ class Conductor:
     # -- the journal of the rollout: shipit.rollout.Journal ---------------------------------------------------
 
     def note(self, state: RolloutState) -> None:
-        """Keep the state in the record."""
+        """Keep the state in the record, while it is ours to keep: whoever took the lock may carry the rollout on."""
+        if self._held.lost:
+            return
         self.scribe.keep(annotate(self.scribe.record, state, {n: note(f) for n, f in self._failures.items()}))
 
     def orders(self) -> Orders:
@@ -137,7 +128,7 @@ class Conductor:
     def run(self) -> None:
         """Lead it to its end, and return where that is good; else raise what it ends with.
 
-        Whatever happens, the record says how it ended.
+        Whatever happens, the record says how it ended; where another took the lock it is that one's to say.
         """
         ended: ShipitError | None = None
         try:
@@ -164,9 +155,16 @@ class Conductor:
         record = annotate(self.scribe.record, self._rollout.state, {n: note(f) for n, f in self._failures.items()})
         now = self._tool.clock.now()
         outcome = outcome_of(ended, proved=self._manner.verify, stopped=self._rollout.state.closed)
-        self.scribe.keep(replace(record, outcome=outcome, ended_at=now, calls=dict(self._tool.session.calls)))
+        if isinstance(ended, LockLost) and self._held.lost:
+            self.scribe.leave()
+        else:
+            self.scribe.keep(replace(record, outcome=outcome, ended_at=now, calls=dict(self._tool.session.calls)))
         if reason := self._unrecorded(hurried=isinstance(ended, Interrupted)):
             self._tool.display(Notice(text=f"the rollout's end was not recorded: {reason}", warning=True))
+        if isinstance(ended, Interrupted):
+            # A webhook that is slow must not keep the lock from being freed before the job is killed.
+            last_words(lambda: self._notify(Moment.FAILURE, outcome, ended), seconds=_HURRY)
+            return
         with suppress(KeyboardInterrupt):
             self._notify(Moment.FAILURE if ended else Moment.SUCCESS, outcome, ended)
 
@@ -234,7 +232,7 @@ class Conductor:
         state = self._rollout.state
         moving = sum(state.moves(g) for g in state.groups.values())
         return StillRunning(
-            f"{moving} of {len(state.groups)} groups are still deploying after {self._manner.limit:.0f} s",
+            f"{moving} of {plural(len(state.groups), 'group')} still deploying after {self._manner.limit:.0f} s",
             hint=f"inv watch {self._made.id} goes on watching, inv deploy --resume carries on; nothing was stopped",
         )
 

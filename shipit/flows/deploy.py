@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from shipit.errors import DriftError, Interrupted, PreflightError, ShipitError, UsageError
+from shipit.errors import DriftError, Interrupted, ShipitError, UsageError
 from shipit.events import Notice
 from shipit.flows import undo
-from shipit.flows.conduct import Conductor, Manner, policy_of
-from shipit.flows.prepare import one_of, prepare, refuse, refuse_busy, seconds
+from shipit.flows.conduct import Conductor, Manner
+from shipit.flows.prepare import one_of, policy_of, prepare, refuse, refuse_busy, seconds
 from shipit.ledger import new_id
 from shipit.lock import Claim, Held
 from shipit.models import Action, Outcome, PlannedGroup, RolloutPlan, RolloutRecord
-from shipit.plan import fit
-from shipit.rollout import begin, entries, excluded, restore
+from shipit.rollout import begin, entries, excluded
 from shipit.wiring import Tool
 from shipit.wiring.person import author, confirm
 from shipit.wording import plural
@@ -77,86 +76,8 @@ def launch(tool: Tool, made: RolloutPlan, held: Held, wish: Wish, *, undoes: str
     """Lead a new rollout of the plan, and take it back where it fails and the policy says so."""
     record = replace(_opened(tool, made, wish), undoes=undoes)
     conductor = Conductor(tool, made, begin(made, policy_of(tool)), record, held, manner_of(tool, wish))
-    _lead(tool, conductor, held, wish)
+    lead(tool, conductor, held, wish)
     undo.mark_undone(tool, record)
-
-
-def resume(tool: Tool, rollout: str, wish: Wish) -> None:
-    """Carry on a rollout whose process is gone, by its record and by what CodeDeploy knows beyond it."""
-    tool = by_flags(tool, wish)
-    record = tool.ledger.read(rollout) if rollout else tool.ledger.latest()
-    if record is None:
-        raise UsageError(f"no rollout of {tool.settings.env} is known", hint="start one: inv deploy")
-    if not record.outcome.resumable:
-        raise UsageError(
-            f"rollout {record.id} is over: {record.outcome}",
-            hint=f"inv deploy --build {record.build} starts what is not on its build",
-        )
-    # A canary that waits for a word must not go on without one because somebody else carries it on.
-    wish = replace(
-        wish,
-        on_busy=wish.on_busy or record.flags.get("on_busy", ""),
-        on_failure=wish.on_failure or record.flags.get("on_failure", ""),
-        promote=wish.promote or record.flags.get("promote", ""),
-    )
-    tool = by_flags(tool, wish)
-    with locked(tool, wish, build=record.build, rollout=record.id) as held:
-        record = tool.ledger.read(record.id)  # as its last owner left it
-        made = plan_of(tool, record)
-        last = tool.codedeploy.last_attempts(list(record.groups))
-        # A rollback goes on to every group, whichever fails: see `undo.take_back`.
-        policy = undo.lenient(policy_of(tool)) if record.undoes else policy_of(tool)
-        state = restore(record, made, last, policy)
-        moving = sum(not g.phase.ended for g in state.groups.values())
-        tool.display(Notice(text=f"carrying on rollout {record.id} of {record.build}: {moving} groups are left"))
-        record = replace(record, outcome=Outcome.RUNNING, ended_at=None)
-        if tool.ledger.orders(record.id).get("stop"):
-            raise PreflightError(
-                f"rollout {record.id} was stopped", hint=f"inv deploy --build {record.build} starts another"
-            )
-        # A rollback that is carried on goes on ignoring the stop hooks of the build that it leaves.
-        # One that was not to ask the instances does not ask them now: they may report nothing at all.
-        lenient = replace(
-            wish,
-            verify=wish.verify and record.verify,
-            ignore_stop_failures=wish.ignore_stop_failures or bool(record.undoes),
-        )
-        deployer = tool.restarter if record.restart else None
-        _lead(tool, Conductor(tool, made, state, record, held, manner_of(tool, lenient), deployer), held, wish)
-    undo.mark_undone(tool, record)
-
-
-def plan_of(tool: Tool, record: RolloutRecord) -> RolloutPlan:
-    """Return the plan that a record was made from: its groups as they are now, in its waves.
-
-    A group that is gone meanwhile is left out.
-    """
-    groups = {g.name: g for g in tool.fleet.read().groups}
-    published = tool.builds.get(record.build)
-    planned = []
-    for name, entry in record.groups.items():
-        if name not in groups:
-            tool.display(Notice(text=f"{name}: the group is gone, and left out", warning=True))
-            continue
-        own = tool.builds.get(entry.build) if entry.build and entry.build != record.build else None
-        planned.append(
-            PlannedGroup(
-                group=groups[name],
-                action=Action.DEPLOY,
-                reason=f"of rollout {record.id}",
-                running=entry.before,
-                wave=entry.wave,
-                published=own,
-            )
-        )
-    made = RolloutPlan(
-        id=record.id,
-        env=record.env,
-        published=published,
-        groups=tuple(planned),
-        deployment_config=tool.settings.rollout.deployment_config,
-    )
-    return fit(made, tool.slots)
 
 
 def restart(tool: Tool, wish: Wish) -> None:
@@ -211,11 +132,19 @@ def _opened(tool: Tool, made: RolloutPlan, wish: Wish) -> RolloutRecord:
         groups=entries(made),
         excluded=excluded(made),
         verify=wish.verify,
-        flags={k: v for k in ("on_busy", "on_failure", "promote") if (v := getattr(wish, k))},
+        flags=_flags(wish),
     )
 
 
-def _lead(tool: Tool, conductor: Conductor, held: Held, wish: Wish) -> None:
+def _flags(wish: Wish) -> dict[str, str]:
+    """Return the flags that whoever carries the rollout on goes by, too."""
+    ignored = "yes" if wish.ignore_stop_failures else ""
+    flags = {"on_busy": wish.on_busy, "on_failure": wish.on_failure, "promote": wish.promote}
+    return {name: value for name, value in {**flags, "ignore_stop_failures": ignored}.items() if value}
+
+
+def lead(tool: Tool, conductor: Conductor, held: Held, wish: Wish) -> None:
+    """Lead a rollout, and take it back where it fails and the policy says so; raises what it ends with."""
     try:
         conductor.run()
     except Interrupted:
@@ -289,6 +218,5 @@ def _ask(tool: Tool, wish: Wish, rollout: str) -> RolloutPlan:
 
 def _mind_the_empty(tool: Tool, made: RolloutPlan) -> None:
     if empty := made.count(Action.EMPTY):
-        tool.display(
-            Notice(text=f"{empty} groups were empty: what scales out there gets their old build", warning=True)
-        )
+        said = f"{plural(empty, 'group was', 'groups were')} empty: what scales out there gets the old build"
+        tool.display(Notice(text=said, warning=True))

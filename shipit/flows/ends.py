@@ -6,10 +6,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from shipit.errors import AwsError, BusyError, DriftError, GroupsRefused, Interrupted, ShipitError, StillRunning
+from shipit.errors import (
+    AwsError,
+    BusyError,
+    DriftError,
+    GroupsRefused,
+    Interrupted,
+    LockLost,
+    ShipitError,
+    StillRunning,
+)
 from shipit.events import GroupEnded
 from shipit.models import GroupEntry, NodeState, Outcome, Overview, Phase, Proof, RolloutRecord, Verification
 from shipit.rollout import RolloutState
+from shipit.wording import plural
 
 
 def proof_of(found: Verification) -> Proof:
@@ -60,7 +70,7 @@ def sum_of(state: RolloutState, build: str, *, whole: bool) -> ShipitError | Non
         return None
     again = f"inv deploy --build {build} starts those that are not on it"
     waiting = state.count(Phase.WAITING)
-    left = f"; {waiting} were not started" if waiting else ""
+    left = f"; {plural(waiting, 'was', 'were')} not started" if waiting else ""
     if state.closed:
         return ShipitError(f"{state.halted}{left}", hint=f"{again}; inv rollback goes back")
     share = f"{len(bad)} of {len(state.groups)} groups"
@@ -70,13 +80,13 @@ def sum_of(state: RolloutState, build: str, *, whole: bool) -> ShipitError | Non
     if phases == {Phase.PARTIAL}:
         return DriftError(f"{share} were only partly deployed{left}", hint=again)
     if codes == {"REFUSED"}:
+        untried = f", {plural(waiting, 'more was', 'more were')} not tried" if waiting else ""
         return GroupsRefused(
-            f"{share} could not be started{f', {waiting} more were not tried' if waiting else ''}: "
-            f"{bad[0].error_message}",
+            f"{share} could not be started{untried}: {bad[0].error_message}",
             hint=f"mend what AWS refused (docs/iam.md), then {again}",
         )
-    if not state.halted:
-        return DriftError(f"{share} failed, as many as may; the others have the build", hint=again)
+    if not state.halted and (well := state.count(Phase.SUCCEEDED)):
+        return DriftError(f"{share} failed, as many as may; {well} got the build", hint=again)
     return ShipitError(f"{share} failed{left}", hint=f"{again}; inv rollback goes back")
 
 
@@ -89,6 +99,8 @@ def outcome_of(ended: ShipitError | None, *, proved: bool, stopped: bool) -> Out
     for kind, outcome in (
         (Interrupted, Outcome.INTERRUPTED),
         (StillRunning, Outcome.TIMED_OUT),
+        # What runs goes on, and nobody was busy: it may be carried on once the lock is free.
+        (LockLost, Outcome.INTERRUPTED),
         (BusyError, Outcome.BUSY),
         (DriftError, Outcome.DRIFTED),
         (GroupsRefused, Outcome.REFUSED),

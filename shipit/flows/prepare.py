@@ -1,4 +1,4 @@
-"""Make a plan by the environment's settings, and refuse it where it must not be carried out."""
+"""Make a plan and a policy by the environment's settings, and refuse the plan where it must not be carried out."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from shipit.errors import BusyError, PreflightError, ShipitError, UsageError
-from shipit.estimate import makespan, seconds_by_group
+from shipit.estimate import seconds_by_group
 from shipit.events import Notice
 from shipit.ledger import new_id
 from shipit.models import Action, Fleet, PublishedBuild, RolloutPlan
 from shipit.order import Order, compare
 from shipit.plan import Rules, make_plan, patterns
+from shipit.rollout import OnBusy, Policy
 from shipit.settings import parse_duration
 from shipit.wiring import Tool
 from shipit.wording import plural
@@ -47,23 +48,37 @@ def prepare(
         now=tool.clock.now(),
     )
     made = make_plan(fleet, published, rules, rollout_id=rollout or new_id(tool.clock.now()), env=tool.settings.env)
-    return _with_makespan(tool, made)
+    return _with_total(tool, made)
 
 
 def estimated(tool: Tool, made: RolloutPlan) -> RolloutPlan:
     """Return the plan with what past rollouts say that each group, and the whole, takes."""
     expected = _expected(tool, Fleet(groups=tuple(p.group for p in made.groups)))
     groups = tuple(replace(p, expected=expected.get(p.group.name)) for p in made.groups)
-    return _with_makespan(tool, replace(made, groups=groups))
+    return _with_total(tool, replace(made, groups=groups))
 
 
-def _with_makespan(tool: Tool, made: RolloutPlan) -> RolloutPlan:
+def _with_total(tool: Tool, made: RolloutPlan) -> RolloutPlan:
     known = [p.expected for p in made.to_deploy if p.expected is not None]
     if not known or len(known) < len(made.to_deploy):
         return made
     rollout = tool.settings.rollout
     pauses = 0.0 if rollout.promote == "manual" else rollout.bake * (len(made.waves) - 1)
-    return replace(made, expected=pauses + sum(makespan([p.expected or 0.0 for p in w], len(w)) for w in made.waves))
+    # All groups of a wave start at once: the longest of each makes the whole.
+    return replace(made, expected=pauses + sum(max(p.expected or 0.0 for p in wave) for wave in made.waves))
+
+
+def policy_of(tool: Tool) -> Policy:
+    """Return the policy of the environment's settings."""
+    rollout = tool.settings.rollout
+    anything = rollout.on_failure == "continue"
+    return Policy(
+        failed_groups=None if anything else rollout.max_failed_groups,
+        failed_instances=None if anything else rollout.max_failed_instances,
+        on_busy=OnBusy(rollout.on_busy),
+        retries=rollout.retries,
+        look_every=rollout.look_every,
+    )
 
 
 def refuse(made: RolloutPlan) -> None:
@@ -71,8 +86,9 @@ def refuse(made: RolloutPlan) -> None:
     build = made.published.build.version
     if newer := [p for p in made.groups if p.action is Action.NEWER]:
         names = ", ".join(p.group.name for p in newer[:5]) + (f" and {len(newer) - 5} more" if newer[5:] else "")
+        some = plural(len(newer), "group runs", "groups run")
         raise PreflightError(
-            f"{len(newer)} groups run a newer build than {build}: {names} ({newer[0].reason})",
+            f"{some} a newer build than {build}: {names} ({newer[0].reason})",
             hint="--allow-older goes back on purpose; inv rollback goes back to the last good build",
         )
     if not any(p.action in (Action.DEPLOY, Action.CURRENT, Action.BUSY) for p in made.groups):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from shipit.errors import UsageError
 from shipit.events import Notice
 from shipit.flows.deploy import Wish, by_flags, launch, locked
-from shipit.flows.prepare import prepare, refuse
+from shipit.flows.prepare import prepare, refuse, refuse_busy
 from shipit.history import previous_good
 from shipit.models import RolloutPlan
 from shipit.wiring import Tool
@@ -19,13 +19,19 @@ _PAST = 50
 
 def rollback(tool: Tool, wish: Wish) -> None:
     """Bring the fleet back to a build, by default the last good one; it is shown and confirmed first."""
+    if tool.settings.rollout.on_failure == "rollback":
+        # To take it back would bring the build that is left to the groups that have left it.
+        wish = replace(wish, on_failure="stop")
     tool = by_flags(tool, wish)
     build = wish.build or _previous_good(tool)
     published = tool.builds.get(build)
     made = prepare(tool, published, only=wish.only, allow_older=True)
     _show(tool, made)
     if not made.to_deploy:
-        tool.display(Notice(text=f"no group is to go back: all run {build}"))
+        refuse(made)
+        refuse_busy(made)
+        asks = f"inv verify-versions --build {build} asks their instances"
+        tool.display(Notice(text=f"no group is to go back: CodeDeploy has them on {build}; {asks}"))
         return
     confirm(f"{tool.settings.env} goes back to {build}.", tool.settings.env, yes=wish.yes)
     with locked(tool, wish, build=build, rollout=made.id) as held:

@@ -70,6 +70,11 @@ class Held:
                 hint="nothing more is started, what runs in AWS goes on; see who has it: inv lock.status",
             )
 
+    @property
+    def lost(self) -> bool:
+        """Tell whether somebody else took or freed the lock, as far as that is known; asks nobody."""
+        return bool(self._lost)
+
     def renew(self) -> None:
         """Write the same holder anew, as the thread does; a failure is kept for `check`, and never raised."""
         with self._writing:

@@ -62,9 +62,9 @@ class Try:
 class GroupEntry:
     """Record one group of a rollout.
 
-    `build` and `revision` are what was to be brought to it, `before` and `before_revision` what it ran; empty where
-    that is unknown. `deployments` are those that the rollout created for it, the oldest first; `tries` are their
-    times, as far as they were noted.
+    `build` is what was to be brought to it, `before` and `before_revision` what it ran; empty where that is unknown.
+    `deployments` are those that the rollout created for it, the oldest first; `tries` are their times, as far as they
+    were noted.
     """
 
     queue: str = ""

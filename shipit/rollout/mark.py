@@ -29,7 +29,8 @@ class Mark:
     def __str__(self) -> str:
         # Who did it comes last: it is the part that may be cut.
         text = f"shipit rollout {self.rollout} try {self.attempt} build {self.build} env {self.env}"
-        return f"{text} by {self.by}"[:_LONGEST] if self.by else text
+        by = self.by[: max(_LONGEST - len(f"{text} by "), 0)]
+        return f"{text} by {by}" if by else text
 
     @staticmethod
     def parse(description: str) -> Mark | None:

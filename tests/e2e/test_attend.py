@@ -25,6 +25,9 @@ region = "us-east-1"
 waves = [["reports"], ["*"]]
 """
 FAIL = {"script": "scripts/start.sh", "log_tail": "[stderr]port is taken\n"}
+BROKEN = {"group": "reports", "event": "ApplicationStart", "fail": FAIL}
+#: Seconds that a lifecycle event takes; a deployment has seven: a process that starts meanwhile comes in time.
+SLOW = 3.0
 KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
 
 
@@ -63,6 +66,12 @@ class Attended:
         """Start a deploy of a new commit, and come back when it has told of `at` so many times."""
         self.build = self.commit()
         return self.start("deploy", "--no-verify", *words, at=at, times=times)
+
+    def attach(self, *words: str, **script: object) -> subprocess.Popen[str]:
+        """Watch a rollout that goes slowly, and let it go fast, by the `script`, once the watcher tells of it."""
+        watcher = self.start("watch", *words, at="started d-")
+        self.script(0.02, **script)
+        return watcher
 
     def start(self, *words: str, at: str, times: int = 1) -> subprocess.Popen[str]:
         process = self.project.start(*words, env=KEYS)
@@ -127,18 +136,18 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def test_watch_follows_to_the_same_end(attended: Attended) -> None:
-    attended.script(0.4)
+    attended.script(SLOW)
     driver = attended.begin()
-    watched = attended.inv("watch")
-    assert (watched.code, ended(driver)[0]) == (0, 0), watched.all
-    assert watched.out.count("succeeded in") == len(QUEUES)
-    assert "is over: deployed" in watched.out
+    code, said = ended(attended.attach())
+    assert (code, ended(driver)[0]) == (0, 0), said
+    assert said.count("succeeded in") == len(QUEUES)
+    assert "is over: deployed" in said
 
-    attended.script(0.4, group="reports", event="ApplicationStart", fail=FAIL)
+    attended.script(SLOW, **BROKEN)
     driver = attended.begin()
-    watched = attended.inv("watch")
-    assert (watched.code, ended(driver)[0]) == (1, 1), watched.all
-    assert "port is taken" in watched.out
+    code, said = ended(attended.attach(**BROKEN))
+    assert (code, ended(driver)[0]) == (1, 1), said
+    assert "port is taken" in said
     # What is over ends alike.
     assert attended.inv("watch").code == 1
 
@@ -164,19 +173,21 @@ def test_a_rollout_of_which_aws_refused_all_that_is_missing_is_no_failure_of_the
 
 
 def test_watch_outlives_the_driver_and_ends_as_the_deployments_do(attended: Attended) -> None:
-    attended.script(0.7)
+    attended.script(SLOW)
     driver = attended.begin(times=len(QUEUES))
     watcher = attended.start("watch", at="started d-")
     driver.kill()
+    attended.script(0.02)
     code, said = ended(watcher)
     assert code == 0, said
     assert "its process is gone, but all its groups succeeded" in said
     ended(driver)
 
-    attended.script(0.6, group="reports", event="ApplicationStart", fail=FAIL)
+    attended.script(SLOW, **BROKEN)
     driver = attended.begin(times=len(QUEUES))
     watcher = attended.start("watch", at="started d-")
     driver.kill()
+    attended.script(0.02, **BROKEN)
     code, said = ended(watcher)
     assert code == 1, said
     assert "1 of 5 groups failed" in said
@@ -185,11 +196,12 @@ def test_watch_outlives_the_driver_and_ends_as_the_deployments_do(attended: Atte
 
 
 def test_watch_of_an_interrupted_driver_says_which_groups_nobody_starts(attended: Attended) -> None:
-    attended.script(1.0)
+    attended.script(SLOW)
     driver = attended.begin("-e", "waves")
     watcher = attended.start("watch", "-e", "waves", at="started d-")
     driver.send_signal(signal.SIGINT)
     assert ended(driver)[0] == 130
+    attended.script(0.02)
     code, said = ended(watcher)
     assert code == 6, said
     assert "nobody drives" in said
@@ -260,10 +272,12 @@ def test_stop_takes_back_what_was_brought(attended: Attended) -> None:
     attended.begin()
     before = attended.build
     attended.project.until_idle()
-    attended.project.control("script", rules=[{"seconds": 0.1}, {"group": "reports", "seconds": 1.5}])
+    attended.project.control("script", rules=[{"seconds": 0.1}, {"group": "reports", "seconds": SLOW}])
     driver = attended.begin(at="succeeded in")
-    stopped = attended.inv("stop", "--rollback")
-    assert stopped.code == 0, stopped.all
+    stopping = attended.start("stop", "--rollback", at="1 deployment stopped")
+    attended.script(0.02)
+    code, said = ended(stopping)
+    assert code == 0, said
     code, said = ended(driver)
     assert code == 1, said
     assert "stopped by" in said
@@ -312,11 +326,11 @@ def test_a_rollback_that_died_before_it_was_on_record_is_begun_anew(attended: At
     attended.door.arm(2, driver.kill, at="PUT /shipit-test/rollouts/waves/latest.json")
     code, said = ended(driver)
     attended.door.open()
-    assert (code, "rolling back 1 groups" in said) == (-signal.SIGKILL, True), said
+    assert (code, "rolling back 1 group to what ran there before" in said) == (-signal.SIGKILL, True), said
     attended.script(0.02)
     stopped = attended.inv("stop", attended.failed("waves"), "--rollback", "-e", "waves")
     assert stopped.code == 0, stopped.all
-    assert "rolling back 1 groups" in stopped.all
+    assert "rolling back 1 group to what ran there before" in stopped.all
     assert before in attended.running().values()
     again = attended.inv("stop", attended.failed("waves", "rolled-back"), "--rollback", "-e", "waves")
     assert "was taken back" in again.out, again.all

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from shipit.errors import LockLost
 from shipit.flows.ends import outcome_of, sum_of
 from shipit.models import Outcome, Phase
 from shipit.rollout import GroupState, RolloutState
@@ -55,7 +56,7 @@ def test_what_aws_refused_is_said_once_with_what_was_not_started() -> None:
     waiting = group("waiting", Phase.WAITING)
     ended = sum_of(state(GOOD, REFUSED, waiting, halted="enough"), "v2", whole=False)
     assert ended is not None
-    assert ended.message == f"1 of 3 groups could not be started, 1 more were not tried: {DENIED}"
+    assert ended.message == f"1 of 3 groups could not be started, 1 more was not tried: {DENIED}"
 
 
 def test_within_the_budget_what_failed_counts_at_the_end_alone() -> None:
@@ -64,6 +65,16 @@ def test_within_the_budget_what_failed_counts_at_the_end_alone() -> None:
         ended = sum_of(state(GOOD, bad), "v2", whole=True)
         assert ended is not None
         assert ended.exit_code == code
+
+
+def test_where_every_group_may_fail_and_did_nothing_is_as_it_should_be() -> None:
+    ended = sum_of(state(BROKEN), "v2", whole=True)
+    assert ended is not None
+    assert (ended.exit_code, ended.message) == (1, "1 of 1 groups failed")
+
+
+def test_a_lost_lock_is_no_end_of_the_rollout_for_it_may_be_carried_on() -> None:
+    assert outcome_of(LockLost("it was taken over"), proved=True, stopped=False) is Outcome.INTERRUPTED
 
 
 def test_a_rollout_that_somebody_stopped_says_who_whatever_failed() -> None:

@@ -36,6 +36,7 @@ class Life:
         self.asked = 0
         self.poll_error: ShipitError | None = None
         self.on_create: Callable[[str], None] = lambda group: None
+        self.forgiving: set[bool] = set()  # whether creations let the installed build's stop hooks fail
         self.sleeps = 0
         self.looks: Counter[str] = Counter()
         self.steps = 0
@@ -116,6 +117,7 @@ class Life:
         self._step()
         self._befall()
         self.on_create(group)
+        self.forgiving.add(ignore_stop_failures)
         with self.world.lock:
             # The dead do nothing: between this and the next step there is no other.
             self._step()
@@ -131,7 +133,7 @@ class Life:
             raise self.poll_error
         with self.world.lock:
             shown = [i for i in ids if self.world.chance.random() >= self.world.faults.omitted]
-            return {i: self.world.view(self.world.deployments[i]) for i in shown}
+            return {i: self.world.view(self.world.deployments[i]) for i in shown if i in self.world.deployments}
 
     def poll(self, ids: Collection[str]) -> Mapping[str, Deployment]:
         return self.deployments(ids)
@@ -140,7 +142,7 @@ class Life:
         self._step()
         self._befall()
         with self.world.lock:
-            found = {g: self.world.groups[g].last_attempt for g in groups}
+            found = {g: self.world.groups[g].last_attempt for g in groups if g in self.world.groups}
             return {g: self.world.view(d) for g, d in found.items() if d is not None}
 
     def stop(self, deployment_id: str) -> None:

@@ -25,7 +25,7 @@ def test_a_reclaimed_instance_costs_neither_an_hour_nor_the_group_its_success() 
     rollout = run(world, life=life)
     assert phases(rollout.state) == {"a": Phase.SUCCEEDED}
     assert world.builds("a") == {"v2"}
-    assert world.at < 300
+    assert world.at < HOUR / 2
     assert world.stops == [world.ours("a")[0].id]
     assert told(life, GroupRetried) == ["a"]
     assert [e.attempt for e in life.events if isinstance(e, GroupStarted)] == [1, 2]
@@ -59,7 +59,7 @@ def test_a_dead_instance_beside_a_broken_one_is_not_waited_for_and_the_build_is_
     world.alive("a")[0].bad = True
     world.later(5.0, lambda: world.take("a", which=1))
     assert phases(run(world).state) == {"a": Phase.FAILED}
-    assert world.at < 300
+    assert world.at < HOUR / 2
 
 
 def test_those_that_wait_for_their_turn_behind_a_dead_instance_get_the_build_by_another_try() -> None:
@@ -68,7 +68,7 @@ def test_those_that_wait_for_their_turn_behind_a_dead_instance_get_the_build_by_
     world.later(5.0, lambda: world.take("a"))
     assert phases(run(world).state) == {"a": Phase.SUCCEEDED}
     assert world.builds("a") == {"v2"}
-    assert world.at < 600
+    assert world.at < HOUR / 2
 
 
 def test_a_slow_serial_deployment_is_looked_at_and_never_stopped() -> None:
@@ -94,7 +94,7 @@ def test_an_instance_that_came_after_the_plan_and_died_is_missed_after_five_quie
     rollout.run_wave(1, 2)
     assert world.groups["b"].instances[newcomer].died_at == began + 3.0
     assert rollout.state.groups["b"].phase is Phase.SUCCEEDED
-    assert 300 < world.at - began < 600
+    assert 300 < world.at - began < HOUR / 2
 
 
 def test_a_group_that_was_scaled_in_to_nothing_is_empty_and_no_failure() -> None:
@@ -120,7 +120,7 @@ def test_a_group_that_stays_empty_is_given_up_after_the_time_that_the_policy_giv
     world.groups["a"].launch = 2 * HOUR
     world.later(5.0, lambda: world.take("a"))
     assert phases(run(world, Policy(wait_for_members=100.0)).state) == {"a": Phase.EMPTY}
-    assert 100 < world.at < 300
+    assert 100 < world.at < HOUR / 2
 
 
 def test_a_group_is_not_called_empty_while_nobody_can_look() -> None:

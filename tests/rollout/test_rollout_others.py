@@ -10,7 +10,7 @@ import time
 import pytest
 from rollout.led import rollout_of, run
 from rollout.life import Life, phases
-from rollout.world import Faults, World
+from rollout.world import HOUR, Faults, World
 
 from shipit.errors import Interrupted, LockLost
 from shipit.events import (
@@ -42,7 +42,7 @@ def test_on_busy_stop_stops_the_holder_once_and_goes_on() -> None:
     holder = world.occupy("a", seconds=6000.0)
     assert phases(run(world, Policy(on_busy=OnBusy.STOP)).state) == {"a": Phase.SUCCEEDED}
     assert world.stops == [holder]
-    assert world.at < 100
+    assert world.at < HOUR
 
 
 @pytest.mark.parametrize(("policy", "phase"), [(OnBusy.SKIP, Phase.SKIPPED), (OnBusy.FAIL, Phase.FAILED)])
