@@ -128,6 +128,13 @@ def test_an_identity_document_without_a_zone_is_a_failure(aws: InstanceAws) -> N
         identify(Metadata(aws.url))
 
 
+@pytest.mark.parametrize("text", ["", "<html>", "[]", "null"])
+def test_an_identity_document_that_is_none_is_a_failure(text: str, aws: InstanceAws) -> None:
+    aws.metadata["dynamic/instance-identity/document"] = text
+    with pytest.raises(Failed, match="does not say who this is"):
+        identify(Metadata(aws.url))
+
+
 def test_a_clock_that_differs_is_reckoned_with_and_a_fraction_of_a_second_is_none(aws: InstanceAws) -> None:
     metadata = Metadata(aws.url)
     metadata.get(SPOT)
