@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
-from instance_aws import SPOT, InstanceAws, instance_aws
+from instance_aws import SPOT, InstanceAws
 from shipit_instance.aws import Aws, Refused, sign
 from shipit_instance.facts import identify
 from shipit_instance.metadata import Credentials, Failed, Metadata
-
-
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[InstanceAws]:
-    with instance_aws() as found:
-        for service in ("S3", "STS", "AUTO_SCALING"):
-            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", found.url)
-        monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
-        yield found
 
 
 @pytest.mark.parametrize("token", ["session", ""])
