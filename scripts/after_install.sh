@@ -56,6 +56,7 @@ else
   }
   install_dependencies "$new"
   smoke_test "$new"
+  on_disk "$new"
   mv "$new" "$release"
 fi
 touch "$release" # the newest releases are kept
@@ -96,8 +97,12 @@ fill() {
 }
 mkdir -p "$extra" && fill watcher.service "$units/$app-watcher.service" && fill watcher.conf "$extra/watcher.conf" ||
   watcher=failed
-# Which deployment brought the build: its reports bear the id.
-printf '%s %s\n' "$build" "${DEPLOYMENT_ID:-}" >>"$home/deployments" || watcher=failed
+# Which deployment brought the build: its reports bear the id. The last 200 are known, the file is small and whole.
+{
+  tail -n 199 "$home/deployments" 2>/dev/null
+  printf '%s %s\n' "$build" "${DEPLOYMENT_ID:-}"
+} >"$home/.deployments" && mv "$home/.deployments" "$home/deployments" || watcher=failed
+on_disk "$units"
 
 systemctl daemon-reload
 

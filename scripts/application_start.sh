@@ -46,8 +46,12 @@ case $mode in
     }
     ;;
   in-place)
+    # Where this hook's time is over before the drain is, nothing would run in the end: the build before starts behind it.
+    before=${previous:-$build}
+    trap 'systemctl start --no-block "$app@$before.service"; die "ended while the old worker drained; $before starts again behind it"' TERM
     # shellcheck disable=SC2086  # a unit's name holds no blanks
     [ -z "$others" ] || systemctl stop $others
+    trap - TERM
     [ "$how" = already ] || start "$how" || {
       [ -n "$previous" ] && [ "$previous" != "$build" ] || die "$unit did not start"
       systemctl stop "$unit"

@@ -21,6 +21,7 @@ install_dependencies() {
     rm -rf "$venv"
     mkdir -p "$venvs"
     _make_venv || die "the dependencies cannot be installed from ${wheels#"$1/"}/"
+    on_disk "$venv"
     touch "$venv/.complete"
     dependencies=installed
   fi

@@ -69,6 +69,13 @@ setting() {
   printf '%s' "$found"
 }
 
+# Wait until what was written to the file system of $1 is on the disk, before a name says that it is whole: a machine
+# that loses power would come back with that name on files without content. Below a root the machine is not the
+# instance's own, and the disk is busy with what others write.
+on_disk() {
+  [ -n "$root" ] || sync -f "$1" 2>/dev/null || sync # coreutils before 8.24 knows no -f
+}
+
 # Run a command as the worker's user, below the worker's settings.
 as_worker() (
   settings _export

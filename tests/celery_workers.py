@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -18,8 +19,11 @@ from typing import Any
 import boto3
 from celery import Celery
 from daemons import eventually
+from moto.backends import get_backend
 from moto.server import ThreadedMotoServer
 from project import REPOSITORY, free_port
+
+from shipit.sandbox.instance.facts import ACCOUNT
 
 SCRIPTS = REPOSITORY / "scripts"
 PROJECT = REPOSITORY / "tests/worker/project"
@@ -73,6 +77,11 @@ class Queue:
         """Return how many messages can be received; `NotVisible`: how many somebody holds."""
         key = f"ApproximateNumberOfMessages{which}"
         return int(self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=[key])["Attributes"][key])
+
+    def hidden_for(self) -> float:
+        """Return for how many seconds from now what was received stays out of sight: moto itself knows."""
+        held = get_backend("sqs")[ACCOUNT]["eu-west-1"].queues[self.name].pending_messages
+        return max((message.visible_at / 1000 - time.time() for message in held), default=0.0)
 
 
 class Worker:

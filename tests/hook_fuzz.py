@@ -25,8 +25,6 @@ from shipit.sandbox.instance.units import Units, UnitState
 HOOKS = ("before_install.sh", "after_install.sh", "application_start.sh", "validate_service.sh")
 BUILDS = ("2026.11.22-100000-gaaa", "2026.11.23-100000-gbbb", "2026.11.24-100000-gccc")
 APP = "worker"
-#: Seconds that a restart of the same build may take, which the service manager ends whoever asked for it.
-_MOMENT = 3.0
 
 
 @dataclass
@@ -49,6 +47,8 @@ class Victim:
     def __init__(self, host: Host, units: Units, rng: random.Random) -> None:
         self.host, self.units, self.rng = host, units, rng
         self.tally = Tally()
+        #: Seconds that a restart of the same build may take, which the service manager ends whoever asked for it.
+        self.moment = 10.0
         #: Seconds that each hook takes, by the last time that it ran to its end.
         self._takes = dict.fromkeys(HOOKS, 0.1)
         self._number = 0
@@ -84,22 +84,32 @@ class Victim:
 
     def check(self, after: str) -> None:
         """Raise Broken where two builds are mixed, or none runs."""
-        deadline = time.monotonic() + _MOMENT
-        while not (active := self._active()) and self._serves:
+        deadline = time.monotonic() + self.moment
+        while wrong := self._wrong_worker():
             if time.monotonic() > deadline:
-                raise Broken(f"after {after}: no worker runs")
+                raise Broken(f"after {after}: {wrong}")
             time.sleep(0.01)
-        for state in active:
-            build = state.name.removeprefix(f"{APP}@").removesuffix(".service")
-            environment = Path(f"/proc/{state.main_pid}/environ").read_bytes().split(b"\0")
-            folder = os.readlink(f"/proc/{state.main_pid}/cwd")
-            if f"SHIPIT_BUILD={build}".encode() not in environment or folder != str(self.host.release(build)):
-                raise Broken(f"after {after}: {state.name} runs in {folder}")
         for name in self.host.named_releases:
             self._check_release(name, after)
 
     def _active(self) -> list[UnitState]:
         return [state for state in self.units.matching(f"{APP}@*.service") if state.active == "active"]
+
+    def _wrong_worker(self) -> str:
+        """Say what is wrong with the workers, for a moment perhaps: one may be about to end, or in its exec."""
+        active = self._active()
+        if self._serves and not active:
+            return "no worker runs"
+        for state in active:
+            build = state.name.removeprefix(f"{APP}@").removesuffix(".service")
+            try:
+                environment = Path(f"/proc/{state.main_pid}/environ").read_bytes().split(b"\0")
+                folder = os.readlink(f"/proc/{state.main_pid}/cwd")
+            except OSError as error:
+                return f"{state.name} cannot be looked at: {error}"
+            if f"SHIPIT_BUILD={build}".encode() not in environment or folder != str(self.host.release(build)):
+                return f"{state.name} runs in {folder}"
+        return ""
 
     def _check_release(self, name: str, after: str) -> None:
         """Compare a release with the bundle that it came from, file by file, and its unit with it."""

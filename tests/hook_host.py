@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -86,6 +87,21 @@ def services(ends: Mapping[str, datetime] | None = None) -> Iterator[tuple[str, 
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def last_line(result: subprocess.CompletedProcess[str]) -> dict[str, object]:
+    """Return the fields with which a hook that went well ends."""
+    assert result.returncode == 0, result.stderr
+    line = result.stdout.splitlines()[-1]
+    assert len(line) < 500
+    fields: dict[str, object] = json.loads(line)
+    return fields
+
+
+def refusal(result: subprocess.CompletedProcess[str]) -> str:
+    """Return what a hook that failed said last."""
+    assert result.returncode == 1
+    return result.stderr.splitlines()[-1]
 
 
 @dataclass

@@ -12,6 +12,7 @@ from hook_host import Host
 from machine import Machine
 
 #: A worker of the standard library alone: it is ready, works on a task in a child, and ends after that when told to.
+#: The task takes TASK_SECONDS, and lasts until there is a file TASK_UNTIL.
 WORKER = """
 import os, signal, socket, sys, time
 
@@ -35,6 +36,8 @@ child = os.fork()
 if not child:
     signal.signal(signal.SIGTERM, lambda *_: (say("task killed"), os._exit(1)))
     time.sleep(float(os.environ.get("TASK_SECONDS", "0.3")))
+    while not os.path.exists(os.environ.get("TASK_UNTIL", "/")):
+        time.sleep(0.02)
     say("task done")
     os._exit(0)
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:

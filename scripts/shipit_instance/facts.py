@@ -89,13 +89,13 @@ def _pairs(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
 
 def identify(metadata: Metadata) -> Identity:
     """Ask the metadata service who this is. Raises Failed."""
-    document = json.loads(metadata.require("dynamic/instance-identity/document"))
+    text = metadata.require("dynamic/instance-identity/document")
     try:
-        return Identity(
-            document["instanceId"], document["availabilityZone"], metadata.require("meta-data/instance-life-cycle")
-        )
-    except KeyError as error:
-        raise Failed(f"instance metadata: the identity document has no {error}") from error
+        document = json.loads(text)
+        found = document["instanceId"], document["availabilityZone"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise Failed(f"instance metadata: the identity document does not say who this is: {error!r}") from error
+    return Identity(*found, metadata.require("meta-data/instance-life-cycle"))
 
 
 def state_folder(root: str, app: str) -> str:

@@ -91,12 +91,14 @@ class Stages:
 def stages(leaving: Leaving, now: float, *, margin: float, usual: Stages) -> Stages:
     """Return the stages that end `margin` seconds before the instance does; as `usual` where it has time.
 
-    The least that may be cut is the time to give messages back, then that to let polls come in: a message that is
-    stranded waits for its visibility timeout, while a task that is ended begins anew elsewhere at once.
+    The last that may be cut is the time to give messages back, then that to let polls come in: a message that is
+    stranded waits for its visibility timeout, while a task that is ended begins anew elsewhere at once. Where nothing
+    but the margin is left, messages are given back in it.
     """
     if leaving.ends_at is None:
         return usual
-    left = max(leaving.ends_at - margin - now, 0.0)
-    cold = min(usual.cold, max(left * _COLD_PART, min(left, _COLD_LEAST)))
-    wait = min(usual.wait, left - cold)
-    return Stages(wait, min(usual.grace, left - cold - wait), cold)
+    until = max(leaving.ends_at - now, 0.0)
+    left = max(until - margin, 0.0)
+    cold = min(usual.cold, max(left * _COLD_PART, min(until, _COLD_LEAST)))
+    wait = min(usual.wait, max(left - cold, 0.0))
+    return Stages(wait, min(usual.grace, max(left - cold - wait, 0.0)), cold)

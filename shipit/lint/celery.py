@@ -5,9 +5,9 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from shipit.lint.commands import celery_commands
+from shipit.lint.commands import CeleryCommand, celery_commands
 from shipit.lint.configuration import TRANSPORT, UNKNOWN, Module, Setting, read_module
 from shipit.lint.rules import Rule
 from shipit.lint.sources import Sources
@@ -140,23 +140,31 @@ def read_celery(sources: Sources, *, most: int | None = None) -> Celery:
     """Return what the bundle's files say of Celery, of at most `most` Python files."""
     modules = [read_module(n, sources.text(n)) for n in sources.python(most) if sources.mentions(n, _RELEVANT)]
     plugin = any(m.plugin for m in modules)
-    # What the user data of an instance says goes before this file; only the file can be seen from here.
-    env = sources.env("scripts/defaults.env")
+    settings = {key: one.value for key, one in sources.settings().items()}
     limits: list[Setting] = []
     prefetches: list[Setting] = []
-    for name in sources.shell():
-        for command in celery_commands(sources.text(name)):
-            for flag, found in (("--time-limit", limits), ("--prefetch-multiplier", prefetches)):
-                if flag in command.options:
-                    value = _parsed(command.options[flag])
-                    found.append(Setting(name=flag, value=value, file=name, line=command.line))
+    for file, command in _commands(sources):
+        for flag, found in (("--time-limit", limits), ("--prefetch-multiplier", prefetches)):
+            if flag in command.options:
+                value = _parsed(command.options[flag])
+                found.append(Setting(name=flag, value=value, file=file, line=command.line))
     return Celery(
         modules=tuple(modules),
-        keeper=plugin and _parsed(env.get("SHIPIT_VISIBILITY", "")) != 0,
-        quiesce=plugin and env.get("SHIPIT_QUIESCE", "").lower() not in _OFF,
+        keeper=plugin and _parsed(settings.get("SHIPIT_VISIBILITY", "")) != 0,
+        quiesce=plugin and settings.get("SHIPIT_QUIESCE", "").lower() not in _OFF,
         time_limits=tuple(limits),
         prefetches=tuple(prefetches),
     )
+
+
+def _commands(sources: Sources) -> Iterator[tuple[str, CeleryCommand]]:
+    """Yield the commands of shell scripts, and the worker's with SHIPIT_CELERY_ARGS, each behind its file."""
+    for name in sources.shell():
+        for command in celery_commands(sources.text(name)):
+            yield name, command
+    if more := sources.settings().get("SHIPIT_CELERY_ARGS"):
+        for command in celery_commands(f"celery worker {more.value}"):
+            yield more.file, replace(command, line=more.line)
 
 
 def check_celery(found: Celery, sources: Sources, *, notes: bool = False) -> Iterator[Finding]:
@@ -232,10 +240,9 @@ def _remote(found: Celery, sources: Sources) -> Iterator[Finding]:
     for module in found.modules:
         for line, call in module.remote:
             yield REMOTE.at(module.file, line, f"{call} does not work on SQS")
-    for name in sources.shell():
-        for command in celery_commands(sources.text(name)):
-            if command.name in ("inspect", "control", "status", "events", "flower"):
-                yield REMOTE.at(name, command.line, f"celery {command.name} does not work on SQS")
+    for name, command in _commands(sources):
+        if command.name in ("inspect", "control", "status", "events", "flower"):
+            yield REMOTE.at(name, command.line, f"celery {command.name} does not work on SQS")
 
 
 def _notes(found: Celery) -> Iterator[Finding]:

@@ -16,6 +16,19 @@ _LIKELY = re.compile(r"celery|conf|settings|app|worker|task|queue|__init__|__mai
 _SHELL = re.compile(r"#!.*\b(sh|bash|dash|ash|ksh|zsh)\b")
 
 
+#: Where a bundle keeps settings, those that win last.
+_SETTINGS = ("scripts/defaults.env", "scripts/settings.env")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assigned:
+    """Hold the value of a setting, and where it stands."""
+
+    value: str
+    file: str
+    line: int
+
+
 @dataclass(frozen=True)
 class Sources:
     """Hold the files of a bundle by name. What cannot be read is empty: the build says so itself."""
@@ -74,10 +87,18 @@ class Sources:
         ends = ("/".join(parts[n:]) for n in range(len(parts)))
         return next((end for end in ends if end in self.files), "")
 
-    def env(self, name: str) -> dict[str, str]:
-        """Return the NAME=value lines of a file."""
-        pairs = (line.split("#")[0].strip().partition("=") for line in self.text(name).splitlines())
-        return {key.strip(): value.strip().strip("'\"") for key, equals, value in pairs if equals}
+    def settings(self) -> dict[str, Assigned]:
+        """Return what the bundle says to its worker, as scripts/lib.sh reads it: the project's before the standard.
+
+        What the user data of an instance says goes before both; it cannot be seen from here.
+        """
+        return {key: one for name in _SETTINGS for key, one in self._assigned(name)}
+
+    def _assigned(self, name: str) -> Iterator[tuple[str, Assigned]]:
+        for number, line in enumerate(self.text(name).splitlines(), start=1):
+            key, equals, value = line.strip().partition("=")
+            if equals and not key.startswith("#"):
+                yield key.strip(), Assigned(value=value.strip().strip("'\""), file=name, line=number)
 
 
 def _is_foreign(name: str) -> bool:

@@ -107,7 +107,7 @@ def _worker(unit: Unit, sources: Sources) -> Iterator[Finding]:
     stop = unit.value("ExecStop")
     limit = seconds(unit.value("TimeoutStopSec", unit.value("TimeoutSec", _STOP)))
     if "drain" in stop and limit is not None:
-        needed = _drain_seconds(stop, {**sources.env("scripts/defaults.env"), **sources.env("scripts/settings.env")})
+        needed = _drain_seconds(stop, {key: one.value for key, one in sources.settings().items()})
         if needed is not None and limit <= needed:
             key = "TimeoutStopSec" if unit.last("TimeoutStopSec") else "TimeoutSec"
             said = f"the stop ends after {limit:g} s, the drain may take {needed:g} s"

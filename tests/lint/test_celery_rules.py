@@ -117,6 +117,11 @@ def test_a_prefetch_on_the_command_line_counts() -> None:
     assert found({**without("worker_prefetch"), "bin/worker": script.format(8)}) == [
         ("celery-prefetch", "bin/worker", 2)
     ]
+    settings = "# more\nSHIPIT_CELERY_ARGS=--prefetch-multiplier {}\n"
+    assert found({**without("worker_prefetch"), "scripts/settings.env": settings.format(1)}) == []
+    assert found({**without("worker_prefetch"), "scripts/settings.env": settings.format(8)}) == [
+        ("celery-prefetch", "scripts/settings.env", 2)
+    ]
 
 
 def test_a_visibility_timeout_beside_predefined_queues_has_no_effect() -> None:
@@ -132,8 +137,10 @@ def test_a_long_poll_strands_messages_without_quiesce(wait: str, bad: bool) -> N
     files = app(f"app.conf.broker_transport_options['wait_time_seconds'] = {wait}")
     assert rules(files) == ({POLL} if bad else set())
     assert rules({**files, "more.py": "import shipit_worker\n"}) == set()
-    off = {**files, "more.py": "import shipit_worker\n", "scripts/defaults.env": "SHIPIT_QUIESCE=off # no\n"}
+    off = {**files, "more.py": "import shipit_worker\n", "scripts/settings.env": "SHIPIT_QUIESCE=off\n"}
     assert rules(off) == ({POLL} if bad else set())
+    # To a worker that is another word than off: a comment has a line of its own.
+    assert rules({**off, "scripts/settings.env": "#SHIPIT_QUIESCE=off\nSHIPIT_QUIESCE=off # no\n"}) == set()
 
 
 def test_the_default_poll_is_a_long_one() -> None:
@@ -153,7 +160,11 @@ def test_the_keeper_needs_a_time_limit() -> None:
     assert found(without("task_time_limit")) == []
     assert found(without("task_time_limit", "from shipit_worker import activate", "task_time_limit = get()")) == []
     assert found({**bad, "scripts/defaults.env": "SHIPIT_VISIBILITY=0\n"}) == []
+    assert found({**bad, "scripts/settings.env": "SHIPIT_VISIBILITY='0'\n"}) == []
+    on_again = {"scripts/defaults.env": "SHIPIT_VISIBILITY=0\n", "scripts/settings.env": "SHIPIT_VISIBILITY=60\n"}
+    assert found({**bad, **on_again}) == [(rule, "app.py", 2)]
     assert found({**bad, "bin/worker": "#!/bin/sh\ncelery -A app worker --time-limit 60\n"}) == []
+    assert found({**bad, "scripts/settings.env": "SHIPIT_CELERY_ARGS=--pool solo --time-limit=60\n"}) == []
     limited = without("task_time_limit", "import shipit_worker", "@app.task(time_limit=9)", "def f(): pass")
     assert found(limited) == []
     one_is_not = {"more.py": "import celery\n@app.task\ndef g(): pass\n"}

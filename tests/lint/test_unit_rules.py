@@ -93,7 +93,7 @@ def test_a_drop_in_counts_after_its_unit() -> None:
 def test_the_grace_of_the_defaults_counts_where_the_drain_names_none() -> None:
     files = unit(" --wait 5 --grace 60 --cold 15", "")
     assert found(files) == []
-    [finding] = look({**files, "scripts/defaults.env": "SHIPIT_DRAIN_GRACE=600  # long tasks\n"}).findings
+    [finding] = look({**files, "scripts/defaults.env": "# long tasks\nSHIPIT_DRAIN_GRACE=600\n"}).findings
     assert finding.rule == "systemd-stop-timeout"
     assert "631.5 s" in finding.what
 

@@ -1,4 +1,4 @@
-"""One instance below a temporary root."""
+"""One instance below a temporary root, or in played time, and what it talks to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from hook_host import SYSTEMCTL, Host, services
+from instance_aws import InstanceAws, instance_aws
 from instances import FACTS
+from watched import Instance
 
 
 @pytest.fixture
@@ -31,3 +33,19 @@ def host(tmp_path: Path) -> Iterator[Host]:
     for worker in host.workers:
         worker.kill()
         worker.wait()
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[InstanceAws]:
+    """Serve what an instance talks to, and let this process be the instance."""
+    with instance_aws() as found:
+        for service in ("S3", "STS", "AUTO_SCALING"):
+            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", found.url)
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+        yield found
+
+
+@pytest.fixture
+def instance(aws: InstanceAws, tmp_path: Path) -> Instance:
+    """Have a watcher on it."""
+    return Instance(aws, tmp_path)

@@ -30,5 +30,6 @@ def test_the_look_sees_a_release_that_was_changed_and_a_worker_that_is_gone(tmp_
         with pytest.raises(Broken, match="not as it was built"):
             one.check("a change")
         one.units.close()
+        one.moment = 0.1
         with pytest.raises(Broken, match="no worker runs"):
             one.check("an end")

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
-from instance_aws import SPOT, InstanceAws, instance_aws
+from instance_aws import SPOT, InstanceAws
 from shipit_instance.aws import Aws, Refused, sign
 from shipit_instance.facts import identify
 from shipit_instance.metadata import Credentials, Failed, Metadata
-
-
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[InstanceAws]:
-    with instance_aws() as found:
-        for service in ("S3", "STS", "AUTO_SCALING"):
-            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", found.url)
-        monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
-        yield found
 
 
 @pytest.mark.parametrize("token", ["session", ""])
@@ -125,6 +114,13 @@ def test_an_instance_without_a_role_says_so(aws: InstanceAws) -> None:
 def test_an_identity_document_without_a_zone_is_a_failure(aws: InstanceAws) -> None:
     aws.metadata["dynamic/instance-identity/document"] = "{}"
     with pytest.raises(Failed, match="'instanceId'"):
+        identify(Metadata(aws.url))
+
+
+@pytest.mark.parametrize("text", ["", "<html>", "[]", "null"])
+def test_an_identity_document_that_is_none_is_a_failure(text: str, aws: InstanceAws) -> None:
+    aws.metadata["dynamic/instance-identity/document"] = text
+    with pytest.raises(Failed, match="does not say who this is"):
         identify(Metadata(aws.url))
 
 

@@ -97,8 +97,10 @@ def test_without_an_end_a_drain_takes_what_it_usually_may() -> None:
         (120, Stages(11.5, 60.0, 20.0)),  # all of it fits
         (60, Stages(11.5, 26.0, 12.5)),  # tasks get what is left
         (20, Stages(7.0, 0.0, 3.0)),  # no time for tasks: stop polling, then give back
-        (12, Stages(0.0, 0.0, 2.0)),
-        (5, Stages(0.0, 0.0, 0.0)),
+        (12, Stages(0.0, 0.0, 3.0)),
+        (5, Stages(0.0, 0.0, 3.0)),  # the margin is all there is
+        (2, Stages(0.0, 0.0, 2.0)),
+        (0, Stages(0.0, 0.0, 0.0)),
     ],
 )
 def test_a_drain_ends_before_the_instance_and_keeps_time_to_give_messages_back(left: float, expected: Stages) -> None:
@@ -116,7 +118,8 @@ def test_no_drain_outlasts_its_end_or_what_it_usually_may(
     assert 0 <= found.wait <= usual.wait
     assert 0 <= found.grace <= usual.grace
     assert 0 <= found.cold <= usual.cold
-    assert found.wait + found.grace + found.cold <= max(left - margin, 0) + 1e-6
+    assert found.wait + found.grace + found.cold <= max(left - margin, min(left, 3.0)) + 1e-6
+    assert found.cold >= min(usual.cold, left, 3.0) - 1e-6
 
 
 WORDS = st.sampled_from([None, "", NOTICE, "x", "Terminated", "InService"])

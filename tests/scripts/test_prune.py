@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import pytest
 from hook_host import Host
 
 NEW = "2026.11.24-100000-gnew"
@@ -30,6 +31,30 @@ def test_how_many_stay_is_a_setting(host: Host) -> None:
     host.prepare(NEW)
     assert validate(host) == 3
     assert sorted(os.listdir(host.home / "releases")) == [NEW, "b0"]
+
+
+@pytest.mark.parametrize("wrong", ["", "five", "-1", "2.5"])
+def test_a_number_that_is_none_leaves_five(wrong: str, host: Host) -> None:
+    for age in range(8):
+        release(host, f"b{age}", age)
+    host.say(SHIPIT_KEEP=wrong)
+    host.prepare(NEW)
+    assert validate(host) == 4
+    assert f"SHIPIT_KEEP is {wrong or 'empty'}: a number of releases; 5 stay" in host.last
+
+
+def test_the_build_that_the_watcher_runs_from_stays_though_its_worker_never_started(host: Host) -> None:
+    host.switch("b0")
+    host.prepare("b1")
+    for newer in (1, 2):
+        release(host, f"never-{newer}", -newer * 10**9)
+    host.answer("show", "echo 0")
+    host.say(SHIPIT_KEEP="1")
+    host.unpack(NEW)
+    (host.programs / "df").write_text("#!/bin/sh\necho Head\necho /dev/sda1 9 9 5 9% /\n")
+    (host.programs / "df").chmod(0o755)
+    assert host.hook("before_install.sh").returncode == 1
+    assert host.named_releases == ["b0", "b1", "never-2"]
 
 
 def test_an_environment_goes_with_the_last_release_that_needs_it(host: Host) -> None:
@@ -80,4 +105,5 @@ def validate(host: Host, runs: str = "-") -> int:
     host.answer("show", f'case "$*" in *--value*) {main} ;; *) {state} ;; esac')
     result = host.hook("validate_service.sh")
     assert result.returncode == 0, result.stderr
+    host.last = result.stderr
     return int(json.loads(result.stdout.splitlines()[-1])["pruned"])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from instance_aws import ID, ROLE_ID, InstanceAws, instance_aws
+from instance_aws import ID, ROLE_ID, InstanceAws
 from shipit_instance.aws import Aws, Refused
 from shipit_instance.metadata import Failed, Metadata
 from shipit_instance.rows import Report
@@ -37,12 +36,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    with instance_aws() as aws:
-        for service in ("S3", "STS", "AUTO_SCALING"):
-            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", aws.url)
-        monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
-        yield World(tmp_path, aws)
+def world(aws: InstanceAws, tmp_path: Path) -> World:
+    return World(tmp_path, aws)
 
 
 def test_a_key_names_its_author_as_policies_do_and_the_moment_of_the_report(world: World) -> None:

@@ -67,3 +67,11 @@ def test_the_deployment_that_brought_a_build_is_noted_the_last_one_counting(host
     host.prepare(BUILD)
     assert installed(host, DEPLOYMENT_ID="d-2") == "installed"
     assert (host.home / "deployments").read_text() == f"{BUILD} d-1\n{BUILD} d-2\n"
+
+
+def test_of_many_deployments_the_last_ones_are_known(host: Host) -> None:
+    host.prepare(BUILD)
+    (host.home / "deployments").write_text("".join(f"b{number} d-{number}\n" for number in range(500)))
+    assert installed(host, DEPLOYMENT_ID="d-new") == "installed"
+    kept = (host.home / "deployments").read_text().splitlines()
+    assert kept == [*(f"b{number} d-{number}" for number in range(301, 500)), f"{BUILD} d-new"]

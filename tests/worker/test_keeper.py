@@ -24,7 +24,7 @@ def test_what_a_killed_worker_held_is_run_elsewhere_soon(queue: Queue, start: St
     worker = start(queue, SHIPIT_VISIBILITY="6").ready()
     queue.send("work", 1, 60.0)
     eventually(lambda: noted(tmp_path)["start 1"])
-    time.sleep(3)  # after two the keeper has extended it for the first time
+    eventually(lambda: 0 < queue.hidden_for() <= 6)
     worker.kill()
     start(queue, SHIPIT_VISIBILITY="6").ready()
     eventually(lambda: noted(tmp_path)["start 1"] == 2, 30)
@@ -33,15 +33,15 @@ def test_what_a_killed_worker_held_is_run_elsewhere_soon(queue: Queue, start: St
 def test_a_task_longer_than_the_visibility_timeout_runs_once_even_while_its_worker_ends(
     sqs: Broker, start: Start, tmp_path: Path
 ) -> None:
-    queue = sqs.queue(visibility=6)
-    worker = start(queue, SHIPIT_VISIBILITY="6").ready()
+    queue = sqs.queue(visibility=10)
+    worker = start(queue, SHIPIT_VISIBILITY="10").ready()
     queue.send("work", 1, 15.0)
     eventually(lambda: noted(tmp_path)["start 1"])
-    other = start(queue, SHIPIT_VISIBILITY="6")
+    other = start(queue, SHIPIT_VISIBILITY="10")
     draining = drain(worker, "--wait", "2", "--grace", "60")
     assert said(draining)["how"] == "warm"
     other.ready()
-    # Were its message still there, it would come back after six seconds.
+    # Were its message still there, it would come back after ten seconds.
     eventually(lambda: (queue.count(), queue.count("NotVisible")) == (0, 0))
     assert noted(tmp_path) == {"start 1": 1, "end 1": 1}
     assert "kept" not in worker.log
@@ -147,7 +147,7 @@ def due(keeper: Keeper) -> None:
 
 def test_a_message_is_extended_after_a_third_of_the_shorter_timeout() -> None:
     early, late = Client(), Client()
-    keeper_of(early, Request(), age=9).extend()
+    keeper_of(early, Request(), age=5).extend()
     keeper_of(late, Request(), age=11).extend()
     assert (early.calls, late.handles) == ([], ["handle"])
     assert late.calls[0][0]["VisibilityTimeout"] == 60
@@ -155,7 +155,7 @@ def test_a_message_is_extended_after_a_third_of_the_shorter_timeout() -> None:
 
 def test_where_the_queue_may_not_be_asked_the_default_of_sqs_is_assumed() -> None:
     client = Client(timeout=None)
-    keeper_of(client, Request(), age=9).extend()
+    keeper_of(client, Request(), age=5).extend()
     assert client.calls == []
     keeper_of(client, Request(), age=11).extend()
     assert client.handles == ["handle"]
@@ -165,10 +165,11 @@ def test_once_extended_it_is_left_alone_for_a_third_of_what_was_asked_for() -> N
     client = Client()
     request = Request()
     keeper = keeper_of(client, request)
+    before = time.monotonic()
     for _ in range(3):
         keeper.extend()
     assert client.handles == ["handle"]
-    assert 19 < (keeper._held[request].due or 0) - time.monotonic() <= 20
+    assert before + 20 <= (keeper._held[request].due or 0) <= time.monotonic() + 20
 
 
 def test_ten_messages_go_into_one_call_and_each_queue_has_its_own() -> None:
@@ -215,7 +216,7 @@ def test_one_warning_is_enough_for_a_task_without_a_time_limit(caplog: pytest.Lo
 def test_the_twelve_hours_of_sqs_are_not_asked_to_be_more() -> None:
     client = Client()
     keeper_of(client, Request(task=Task(80_000)), age=LONGEST - 10).extend()
-    assert client.calls[0][0]["VisibilityTimeout"] in (9, 10)
+    assert client.calls[0][0]["VisibilityTimeout"] in range(5, 11)
     keeper_of(client, Request(task=Task(80_000)), age=LONGEST + 1).extend()
     assert len(client.calls) == 1
 

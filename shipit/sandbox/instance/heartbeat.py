@@ -1,4 +1,4 @@
-"""Send the instances' heartbeats: what a systemd timer does on a real machine, spread over the fleet."""
+"""Send the heartbeats of instances whose workers are stubs: what each one's watcher does on a real machine."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shipit.sandbox.instance import systemctl_client
@@ -123,40 +123,40 @@ def _reload(units: Units, call: _Call) -> tuple[int, str]:
     return 0, ""  # unit files are read at each start
 
 
-def _start(units: Units, call: _Call) -> tuple[int, str]:
+def _each(call: _Call, act: Callable[[str], None]) -> tuple[int, str]:
+    """Do something with each unit and wait for it; with `--no-block` behind the caller, who hears of no failure."""
+
+    def quietly(name: str) -> None:
+        with contextlib.suppress(BadUnit, UnitFailed):
+            act(name)
+
     for name in call.names:
-        units.start(name)
+        if "--no-block" in call.options:
+            threading.Thread(target=quietly, args=(name,), name=f"{call.verb} {name}", daemon=True).start()
+        else:
+            act(name)
     return 0, ""
+
+
+def _start(units: Units, call: _Call) -> tuple[int, str]:
+    return _each(call, units.start)
 
 
 def _stop(units: Units, call: _Call) -> tuple[int, str]:
-    for name in call.names:
-        if "--no-block" in call.options:
-            threading.Thread(target=units.stop, args=(name,), name=f"stop {name}", daemon=True).start()
-        else:
-            units.stop(name)
-    return 0, ""
+    return _each(call, units.stop)
 
 
 def _restart(units: Units, call: _Call) -> tuple[int, str]:
-    for name in call.names:
-        units.stop(name)
-        units.start(name)
-    return 0, ""
-
-
-def _try_restart(units: Units, call: _Call) -> tuple[int, str]:
     def restart(name: str) -> None:
         units.stop(name)
         units.start(name)
 
-    for name in call.names:
-        if units.state(name).active == "active":
-            if "--no-block" in call.options:
-                threading.Thread(target=restart, args=(name,), name=f"restart {name}", daemon=True).start()
-            else:
-                restart(name)
-    return 0, ""
+    return _each(call, restart)
+
+
+def _try_restart(units: Units, call: _Call) -> tuple[int, str]:
+    active = tuple(name for name in call.names if units.state(name).active == "active")
+    return _restart(units, replace(call, names=active))
 
 
 def _kill(units: Units, call: _Call) -> tuple[int, str]:

@@ -43,8 +43,7 @@ def load_unit(folder: Path, name: str) -> Unit:
     """Read unit `name` below `folder`; `worker@x.service` comes from the template `worker@.service`.
 
     Drop-ins, `*.conf` in the folders `<template>.d` and `<unit>.d`, add to it, also to a unit that has a file of its
-    own (tried with systemd 252). Raises BadUnit where there is none, or one
-    without a usable ExecStart=.
+    own (tried with systemd 252). Raises BadUnit where there is none, or one without a usable ExecStart=.
     """
     prefix, at, instance = name.removesuffix(".service").partition("@")
     names = [f"{prefix}@.service", name] if at else [name]
@@ -59,6 +58,10 @@ def load_unit(folder: Path, name: str) -> Unit:
     def last(key: str, default: str) -> str:
         return (settings.get(key) or [default])[-1]
 
+    def span(key: str, default: str) -> float:
+        spans = map(_seconds, reversed([default, *settings.get(key, ())]))
+        return next(found for found in spans if found is not None)
+
     command = shlex.split(last("ExecStart", ""))
     if not command or not command[0].startswith("/"):
         raise BadUnit(f"Unit {name} has a bad unit file setting: ExecStart= needs an absolute path.")
@@ -72,10 +75,10 @@ def load_unit(folder: Path, name: str) -> Unit:
             working_directory=last("WorkingDirectory", "/"),
             type=last("Type", "simple"),
             kill_mode=last("KillMode", "control-group"),
-            stop_timeout=_seconds(last("TimeoutStopSec", "90")),
-            start_timeout=_seconds(last("TimeoutStartSec", "90")),
+            stop_timeout=span("TimeoutStopSec", "90"),
+            start_timeout=span("TimeoutStartSec", "90"),
             restart=last("Restart", "no"),
-            restart_delay=_seconds(last("RestartSec", "100ms")),
+            restart_delay=span("RestartSec", "100ms"),
             wants=tuple(wanted for line in settings.get("Wants", ()) for wanted in line.split()),
         )
     except (OSError, ValueError) as error:
@@ -130,9 +133,10 @@ def _unescape(instance: str) -> str:
     return re.sub(r"\\x([0-9a-f]{2})", lambda match: chr(int(match[1], 16)), instance.replace("-", "/"))
 
 
-def _seconds(span: str) -> float:
+def _seconds(span: str) -> float | None:
+    """Return the seconds of a time span; None for what is none, which systemd passes over with a word in its log."""
     if span == "infinity":
         return float("inf")
     if not span or _SPAN.sub("", span) or any(unit not in _SECONDS for _, unit in _SPAN.findall(span)):
-        raise ValueError(f"{span!r} is not a time span")
+        return None
     return sum(float(number) * _SECONDS[unit] for number, unit in _SPAN.findall(span))

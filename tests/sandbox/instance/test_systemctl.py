@@ -133,7 +133,7 @@ def test_a_unit_that_ignores_sigterm_is_killed_after_its_time(real: Machine) -> 
     assert real("is-active worker@1")[1] == "inactive\n"
 
 
-def test_without_blocking_the_stop_goes_on_behind(real: Machine) -> None:
+def test_without_blocking_a_stop_and_a_start_go_on_behind(real: Machine) -> None:
     real.write("trap 'while [ ! -e go ]; do sleep 0.05; done; exit' TERM; touch up; while :; do sleep 0.05; done")
     real("start worker@1")
     wait_for(real.folder / "up")
@@ -141,10 +141,13 @@ def test_without_blocking_the_stop_goes_on_behind(real: Machine) -> None:
     while real("is-active worker@1")[1] != "deactivating\n":
         pass_time()
     assert real("list-units worker@*")[1].split()[2] == "deactivating"
+    assert real("start --no-block worker@1") == (0, "", "")
     (real.folder / "go").touch()
-    while real("is-active worker@1")[1] != "inactive\n":
+    while real("is-active worker@1")[1] != "active\n":
         pass_time()
+    real("stop worker@1")
     assert real("list-units worker@*")[1] == ""
+    assert real("start --no-block worker@") == (0, "", ""), "nobody hears of it"
 
 
 def test_a_stub_has_the_units_environment_and_folder_but_not_its_program(stub: Machine) -> None:
