@@ -23,7 +23,9 @@ check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Invoke keeps Python from writing bytecode, and the tests start some hundred commands: compiled once here.
 test: check
+	$(BIN)/python -m compileall -q shipit
 	$(BIN)/pytest -n 4 --dist worksteal
 
 format: $(VENV)/.installed
