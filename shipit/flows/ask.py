@@ -85,7 +85,13 @@ def report(tool: Tool, rollout: str, output: str) -> None:
 
     record = tool.ledger.read(rollout) if rollout else _latest(tool)
     path = Path(output or f"shipit-{record.env}-{record.id}.html")
-    path.write_text(render(record, now=tool.clock.now()), encoding="utf-8")
+    try:
+        path.write_text(render(record, now=tool.clock.now()), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror or error}",
+            hint="--output FILE names another, in a folder that is there",
+        ) from None
     tool.display.value("report", {"report": str(path)})
 
 

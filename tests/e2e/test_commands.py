@@ -109,6 +109,7 @@ def test_what_a_command_cannot_do_is_a_line_of_json_too(tmp_path: Path) -> None:
             ("deploy", "--resume"),
             ("report", "nowhere"),
             ("history", "--count", "none"),
+            ("sandbox.start", "--workers", "real"),
         ):
             [error] = [e for e in asked(project, *words, code=2) if e["event"] == "error"]
             assert (error["error"], error["exit_code"]) == ("UsageError", 2)
@@ -145,6 +146,8 @@ def test_the_report_of_a_failed_rollout_is_one_page_that_names_the_group_and_sho
         assert "port <5672>" not in text
         assert value(asked(project, "report", "--output", "page.html"), "report")["report"] == "page.html"
         assert (project.root / "page.html").read_text(encoding="utf-8").count("</html>") == 1
+        [refused] = [e for e in asked(project, "report", "--output", "no/p.html", code=2) if e["event"] == "error"]
+        assert "no/p.html cannot be written" in refused["message"]
 
 
 def test_a_frozen_environment_refuses_a_deploy_until_it_is_released(tmp_path: Path) -> None:
