@@ -108,7 +108,9 @@ def resume(tool: Tool, rollout: str, wish: Wish) -> None:
         policy = undo.lenient(policy_of(tool)) if record.undoes else policy_of(tool)
         state = restore(record, made, last, policy)
         moving = sum(not g.phase.ended for g in state.groups.values())
-        tool.display(Notice(text=f"carrying on rollout {record.id} of {record.build}: {moving} groups are left"))
+        tool.display(
+            Notice(text=f"carrying on rollout {record.id} of {record.build}: {plural(moving, 'group')} left")
+        )
         record = replace(record, outcome=Outcome.RUNNING, ended_at=None)
         if tool.ledger.orders(record.id).get("stop"):
             raise PreflightError(
@@ -290,5 +292,8 @@ def _ask(tool: Tool, wish: Wish, rollout: str) -> RolloutPlan:
 def _mind_the_empty(tool: Tool, made: RolloutPlan) -> None:
     if empty := made.count(Action.EMPTY):
         tool.display(
-            Notice(text=f"{empty} groups were empty: what scales out there gets their old build", warning=True)
+            Notice(
+                text=f"{plural(empty, 'group was', 'groups were')} empty: what scales out there gets the old build",
+                warning=True,
+            )
         )
