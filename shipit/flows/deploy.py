@@ -81,8 +81,17 @@ def launch(tool: Tool, made: RolloutPlan, held: Held, wish: Wish, *, undoes: str
     undo.mark_undone(tool, record)
 
 
-def resume(tool: Tool, rollout: str, wish: Wish) -> None:
-    """Carry on a rollout whose process is gone, by its record and by what CodeDeploy knows beyond it."""
+def resume(tool: Tool, rollout: str, wish: Wish, *, dry_run: bool = False) -> None:
+    """Carry on a rollout whose process is gone, by its record and by what CodeDeploy knows beyond it.
+
+    Raises UsageError for flags that would choose what is planned already: `dry_run` must not deploy.
+    """
+    for flag, given in (("--dry-run", dry_run), ("--build", wish.build), ("--only", wish.only)):
+        if given:
+            raise UsageError(
+                f"--resume carries on a rollout as it was planned: {flag} does not go with it",
+                hint="inv status shows how far it is; without --resume a new one is planned",
+            )
     tool = by_flags(tool, wish)
     record = tool.ledger.read(rollout) if rollout else tool.ledger.latest()
     if record is None:
