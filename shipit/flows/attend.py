@@ -64,10 +64,13 @@ def watch(tool: Tool, rollout: str) -> None:
 
 
 def stop(tool: Tool, rollout: str, *, rollback: bool, wish: Wish) -> None:
-    """Let nothing more start, and stop what runs; with `rollback` take back what it brought."""
+    """Let nothing more start, and stop what runs; with `rollback` take back what it brought.
+
+    Raises UsageError for a rollout that is over: only one that ended badly can be taken back here, where nobody asks.
+    """
     record = _find(tool, rollout)
     if record.outcome is not Outcome.RUNNING and not record.outcome.resumable:
-        if not rollback:
+        if not rollback or record.outcome.good:
             raise UsageError(f"rollout {record.id} is over: {record.outcome}", hint="inv rollback goes back")
     else:
         tool.ledger.order(record.id, stop=author())

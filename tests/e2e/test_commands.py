@@ -97,6 +97,8 @@ def test_status_history_and_diff_tell_what_was_done_and_what_would_be(tmp_path: 
         restarted = asked(project, "restart", "--no-verify", "--only", "reports")
         ends = [e for e in restarted if e["event"] == "group_ended"]
         assert [(e["group"], e["phase"]) for e in ends] == [("reports", "succeeded")]
+        [refused] = [e for e in asked(project, "stop", "--rollback", code=2) if e["event"] == "error"]
+        assert "is over: deployed" in refused["message"]  # it would go back without a question
         assert "nothing would change" in asked(project, "diff", "--build", first)[-1]["text"]
 
 
