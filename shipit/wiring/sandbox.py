@@ -68,7 +68,7 @@ class SandboxTool:
         """Show the sandbox."""
         from shipit.sandbox import lifecycle
 
-        found: Mapping[str, object] = lifecycle.status(self.config) or {"running": "no"}
+        found: Mapping[str, object] = lifecycle.status(self.config) or {"running": "no", "root": self.config.root}
         self._display.value("sandbox", found)
 
     def fault(self, name: str, flags: Mapping[str, object]) -> None:
