@@ -63,6 +63,7 @@ def test_status_history_and_diff_tell_what_was_done_and_what_would_be(tmp_path: 
     with made(tmp_path) as project:
         first = project.inv("version").out.strip()
         assert "yet" in project.inv("history").out
+        assert "no group runs a build" in project.inv("diff").out
         asked(project, "deploy", "--no-verify", "--why", "the first one")
         second = commit_by(project, "Ann Lee", "Greet in the reader's language")
 
