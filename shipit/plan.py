@@ -18,7 +18,6 @@ from shipit.models import (
     PublishedBuild,
     RolloutPlan,
 )
-from shipit.wording import plural
 
 #: A count, and one that works for any number of instances (reference codedeploy.md, §1).
 ONE_AT_A_TIME = "CodeDeployDefault.OneAtATime"
@@ -95,7 +94,7 @@ def _waves(fleet: Fleet, waves: Sequence[Sequence[str]]) -> Mapping[str, int]:
                 found.setdefault(name, number)
     if missing := sorted(g.queue for g in fleet.groups if g.name not in found):
         raise UsageError(
-            f"rollout.waves: {plural(len(missing), 'queue is', 'queues are')} in no wave: {', '.join(missing[:5])}",
+            f"rollout.waves: {len(missing)} queues are in no wave: {', '.join(missing[:5])}",
             hint='let the last wave be ["*"], the rest',
         )
     return found

@@ -140,7 +140,7 @@ def deploy(
         yes=yes,
     )
     if resume:
-        flow.resume(tool, "", wish, dry_run=dry_run)
+        flow.resume(tool, "", wish)
     else:
         flow.deploy(tool, wish, dry_run=dry_run)
 

@@ -64,20 +64,15 @@ def watch(tool: Tool, rollout: str) -> None:
 
 
 def stop(tool: Tool, rollout: str, *, rollback: bool, wish: Wish) -> None:
-    """Let nothing more start, and stop what runs; with `rollback` take back what it brought.
-
-    Raises UsageError for a rollout that is over: only one that ended badly can be taken back here, where nobody asks.
-    """
+    """Let nothing more start, and stop what runs; with `rollback` take back what it brought."""
     record = _find(tool, rollout)
     if record.outcome is not Outcome.RUNNING and not record.outcome.resumable:
-        if not rollback or record.outcome.good:
+        if not rollback or record.outcome.good:  # inv rollback takes that back, and asks first
             raise UsageError(f"rollout {record.id} is over: {record.outcome}", hint="inv rollback goes back")
     else:
         tool.ledger.order(record.id, stop=author())
         stopped = _stop_all(tool, record)
-        tool.display.text(
-            f"rollout {record.id}: {plural(stopped, 'deployment')} stopped, and nothing more is started"
-        )
+        tool.display.text(f"rollout {record.id}: {stopped} deployments stopped, and nothing more is started")
     if rollback:
         waiting = replace(wish, lock_wait=wish.lock_wait or "2m")
         with locked(tool, waiting, build=record.build, rollout=record.id) as held:
@@ -330,15 +325,13 @@ def _end_as(tool: Tool, record: RolloutRecord) -> None:
             pass
     if bad:
         raise ShipitError(
-            f"nobody drives rollout {record.id} any more, and "
-            f"{len(bad)} of {plural(len(record.groups), 'group')} failed",
+            f"nobody drives rollout {record.id} any more, and {len(bad)} of {len(record.groups)} groups failed",
             hint="inv deploy --resume carries it on; inv stop ends it",
         )
     left = [n for n, g in record.groups.items() if g.phase is not Phase.SUCCEEDED]
     if left:
         raise StillRunning(
-            f"nobody drives rollout {record.id} any more, and "
-            f"{plural(len(left), 'group is', 'groups are')} not done: {', '.join(left[:5])}",
+            f"nobody drives rollout {record.id} any more, and {len(left)} groups are not done: {', '.join(left[:5])}",
             hint="inv deploy --resume carries it on; inv stop ends it",
         )
     tool.display(Notice(text="its process is gone, but all its groups succeeded"))
@@ -367,8 +360,7 @@ def _stop_all(tool: Tool, record: RolloutRecord) -> int:
             return len(stopped)
         if tool.clock.now().timestamp() >= deadline:
             raise StillRunning(
-                f"{plural(len(active), 'deployment does', 'deployments do')} not end in rollout {record.id}: "
-                "hooks that run are not interrupted",
+                f"{len(active)} deployments of rollout {record.id} do not end: hooks that run are not interrupted",
                 hint=f"inv stop {record.id} looks again",
             )
         tool.clock.sleep(tool.settings.rollout.poll)

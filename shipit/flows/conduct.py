@@ -44,7 +44,6 @@ from shipit.notify import Message, Moment
 from shipit.rollout import Deployer, OnBusy, Orders, Policy, Rollout, RolloutState, Tools, annotate
 from shipit.verify import outcome as verdict
 from shipit.wiring import Tool
-from shipit.wording import plural
 
 #: Seconds between two looks for a word by hand, while a wave waits for one.
 _LOOK = 1.0
@@ -235,7 +234,7 @@ class Conductor:
         state = self._rollout.state
         moving = sum(state.moves(g) for g in state.groups.values())
         return StillRunning(
-            f"{moving} of {plural(len(state.groups), 'group')} still deploying after {self._manner.limit:.0f} s",
+            f"{moving} of {len(state.groups)} groups are still deploying after {self._manner.limit:.0f} s",
             hint=f"inv watch {self._made.id} goes on watching, inv deploy --resume carries on; nothing was stopped",
         )
 

@@ -81,17 +81,8 @@ def launch(tool: Tool, made: RolloutPlan, held: Held, wish: Wish, *, undoes: str
     undo.mark_undone(tool, record)
 
 
-def resume(tool: Tool, rollout: str, wish: Wish, *, dry_run: bool = False) -> None:
-    """Carry on a rollout whose process is gone, by its record and by what CodeDeploy knows beyond it.
-
-    Raises UsageError for flags that would choose what is planned already: `dry_run` must not deploy.
-    """
-    for flag, given in (("--dry-run", dry_run), ("--build", wish.build), ("--only", wish.only)):
-        if given:
-            raise UsageError(
-                f"--resume carries on a rollout as it was planned: {flag} does not go with it",
-                hint="inv status shows how far it is; without --resume a new one is planned",
-            )
+def resume(tool: Tool, rollout: str, wish: Wish) -> None:
+    """Carry on a rollout whose process is gone, by its record and by what CodeDeploy knows beyond it."""
     tool = by_flags(tool, wish)
     record = tool.ledger.read(rollout) if rollout else tool.ledger.latest()
     if record is None:
@@ -117,9 +108,7 @@ def resume(tool: Tool, rollout: str, wish: Wish, *, dry_run: bool = False) -> No
         policy = undo.lenient(policy_of(tool)) if record.undoes else policy_of(tool)
         state = restore(record, made, last, policy)
         moving = sum(not g.phase.ended for g in state.groups.values())
-        tool.display(
-            Notice(text=f"carrying on rollout {record.id} of {record.build}: {plural(moving, 'group')} left")
-        )
+        tool.display(Notice(text=f"carrying on rollout {record.id} of {record.build}: {moving} groups are left"))
         record = replace(record, outcome=Outcome.RUNNING, ended_at=None)
         if tool.ledger.orders(record.id).get("stop"):
             raise PreflightError(
@@ -301,8 +290,5 @@ def _ask(tool: Tool, wish: Wish, rollout: str) -> RolloutPlan:
 def _mind_the_empty(tool: Tool, made: RolloutPlan) -> None:
     if empty := made.count(Action.EMPTY):
         tool.display(
-            Notice(
-                text=f"{plural(empty, 'group was', 'groups were')} empty: what scales out there gets the old build",
-                warning=True,
-            )
+            Notice(text=f"{empty} groups were empty: what scales out there gets their old build", warning=True)
         )

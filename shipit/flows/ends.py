@@ -10,7 +10,6 @@ from shipit.errors import AwsError, BusyError, DriftError, GroupsRefused, Interr
 from shipit.events import GroupEnded
 from shipit.models import GroupEntry, NodeState, Outcome, Overview, Phase, Proof, RolloutRecord, Verification
 from shipit.rollout import RolloutState
-from shipit.wording import plural
 
 
 def proof_of(found: Verification) -> Proof:
@@ -64,15 +63,16 @@ def sum_of(state: RolloutState, build: str, *, whole: bool) -> ShipitError | Non
     left = f"; {waiting} were not started" if waiting else ""
     if state.closed:
         return ShipitError(f"{state.halted}{left}", hint=f"{again}; inv rollback goes back")
-    share = f"{len(bad)} of {plural(len(state.groups), 'group')}"
+    share = f"{len(bad)} of {len(state.groups)} groups"
     phases, codes = {g.phase for g in bad}, {g.error_code for g in bad}
     if phases == {Phase.SKIPPED} or codes == {"BUSY"}:
-        return BusyError(f"{share} {'was' if len(bad) == 1 else 'were'} busy with another deployment", hint=again)
+        return BusyError(f"{share} were busy with another deployment", hint=again)
     if phases == {Phase.PARTIAL}:
-        return DriftError(f"{share} {'was' if len(bad) == 1 else 'were'} only partly deployed{left}", hint=again)
+        return DriftError(f"{share} were only partly deployed{left}", hint=again)
     if codes == {"REFUSED"}:
         return GroupsRefused(
-            f"{share} could not be started{f', {waiting} more not tried' if waiting else ''}: {bad[0].error_message}",
+            f"{share} could not be started{f', {waiting} more were not tried' if waiting else ''}: "
+            f"{bad[0].error_message}",
             hint=f"mend what AWS refused (docs/iam.md), then {again}",
         )
     if not state.halted:

@@ -71,9 +71,8 @@ def refuse(made: RolloutPlan) -> None:
     build = made.published.build.version
     if newer := [p for p in made.groups if p.action is Action.NEWER]:
         names = ", ".join(p.group.name for p in newer[:5]) + (f" and {len(newer) - 5} more" if newer[5:] else "")
-        count = plural(len(newer), "group runs", "groups run")
         raise PreflightError(
-            f"{count} a newer build than {build}: {names} ({newer[0].reason})",
+            f"{len(newer)} groups run a newer build than {build}: {names} ({newer[0].reason})",
             hint="--allow-older goes back on purpose; inv rollback goes back to the last good build",
         )
     if not any(p.action in (Action.DEPLOY, Action.CURRENT, Action.BUSY) for p in made.groups):

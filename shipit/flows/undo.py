@@ -15,7 +15,6 @@ from shipit.plan import fit
 from shipit.rollout import Policy, begin, complete, entries
 from shipit.wiring import Tool
 from shipit.wiring.person import author
-from shipit.wording import plural
 
 
 def take_back(tool: Tool, record: RolloutRecord, held: Held, manner: Manner) -> None:
@@ -53,9 +52,7 @@ def take_back(tool: Tool, record: RolloutRecord, held: Held, manner: Manner) -> 
         undoes=record.id,
     )
     tool.ledger.write(replace(record, undone_by=made.id))
-    tool.display(
-        Notice(text=f"rolling back {plural(len(made.groups), 'group')} to what they ran before", warning=True)
-    )
+    tool.display(Notice(text=f"rolling back {len(made.groups)} groups to what they ran before", warning=True))
     tool.display.plan(made)
     Conductor(
         tool,

@@ -54,4 +54,4 @@ def _ask(tool: Tool, group: str, since: str) -> tuple[tuple[Period, ...], float,
 
 def _nothing(tool: Tool, what: str, group: str, look_back: float) -> str:
     where = f" of {group}" if group else ""
-    return f"{what}{where} in {tool.settings.env} reported a start in the last {duration(look_back)}"
+    return f"{what}{where} said in the last {duration(look_back)} that it was started in {tool.settings.env}"

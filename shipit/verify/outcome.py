@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from shipit.errors import DriftError, StillRunning
 from shipit.models import NodeState, Verification
-from shipit.wording import plural
 
 
 def outcome(found: Verification) -> None:
@@ -21,7 +20,7 @@ def outcome(found: Verification) -> None:
         )
     if not found.cost.scanned and starting < counted:
         raise DriftError(
-            f"Athena read no report at all, and {plural(counted, 'instance')} should have written some",
+            f"Athena read no report at all, and {counted} instances should have written some",
             hint="check `bucket`, `prefix`, `database` and `table` in [reports], and the instances' right to write",
         )
     moving = {view.group for view in found.groups if view.moving}
@@ -34,17 +33,13 @@ def outcome(found: Verification) -> None:
         builds = {view.expected for view in found.groups} or {found.build}
         what = found.build if len(builds) == 1 else "what is expected of them"
         raise DriftError(
-            f"{_of(counted - found.count(NodeState.CURRENT), counted)} not proved to run {what}: {told}",
+            f"{counted - found.count(NodeState.CURRENT)} of {counted} instances are not proved to run {what}: {told}",
             hint="each of them is listed with the command to type next",
         )
     if starting or coming:
         told = " and ".join(
-            f"{_of(count, counted)} still {how}"
+            f"{count} of {counted} instances are still {how}"
             for count, how in ((starting, "starting"), (coming, "being deployed to"))
             if count
         )
         raise StillRunning(told, hint="inv verify-versions --wait 10m goes on looking")
-
-
-def _of(count: int, counted: int) -> str:
-    return f"{count} of {plural(counted, 'instance')} {'is' if count == 1 else 'are'}"

@@ -312,11 +312,11 @@ def test_a_rollback_that_died_before_it_was_on_record_is_begun_anew(attended: At
     attended.door.arm(2, driver.kill, at="PUT /shipit-test/rollouts/waves/latest.json")
     code, said = ended(driver)
     attended.door.open()
-    assert (code, "rolling back 1 group" in said) == (-signal.SIGKILL, True), said
+    assert (code, "rolling back 1 groups" in said) == (-signal.SIGKILL, True), said
     attended.script(0.02)
     stopped = attended.inv("stop", attended.failed("waves"), "--rollback", "-e", "waves")
     assert stopped.code == 0, stopped.all
-    assert "rolling back 1 group" in stopped.all
+    assert "rolling back 1 groups" in stopped.all
     assert before in attended.running().values()
     again = attended.inv("stop", attended.failed("waves", "rolled-back"), "--rollback", "-e", "waves")
     assert "was taken back" in again.out, again.all

@@ -110,7 +110,6 @@ def test_what_a_command_cannot_do_is_a_line_of_json_too(tmp_path: Path) -> None:
             ("promote",),
             ("rollback", "--yes"),
             ("deploy", "--resume"),
-            ("deploy", "--resume", "--dry-run"),
             ("report", "nowhere"),
             ("history", "--count", "none"),
             ("sandbox.start", "--workers", "real"),

@@ -55,7 +55,7 @@ def test_what_aws_refused_is_said_once_with_what_was_not_started() -> None:
     waiting = group("waiting", Phase.WAITING)
     ended = sum_of(state(GOOD, REFUSED, waiting, halted="enough"), "v2", whole=False)
     assert ended is not None
-    assert ended.message == f"1 of 3 groups could not be started, 1 more not tried: {DENIED}"
+    assert ended.message == f"1 of 3 groups could not be started, 1 more were not tried: {DENIED}"
 
 
 def test_within_the_budget_what_failed_counts_at_the_end_alone() -> None:
