@@ -36,7 +36,8 @@ A command is a flow over a few stages. Each stage is one module with one job, an
     wiring      which gateway serves which stage
 
 Stages share the words of `models` and `events`, the tree of `errors` with its exit codes, the `clock` that no step of
-the machine's moves, and `interrupts`, which holds a signal back where it would tear something. They know neither
-each other nor AWS: `aws` holds one gateway per service, `display` is the only one that prints, and `sandbox` is an
-AWS on this machine in which all of it runs without an account. tests/test_architecture.py keeps these rules.
+the machine's moves, the `home` that git does not see, and `interrupts`, which holds a signal back where it would tear
+something. They know neither each other nor AWS: `aws` holds one gateway per service, `display` is the only one that
+prints, and `sandbox` is an AWS on this machine in which all of it runs without an account. tests/test_architecture.py
+keeps these rules.
 """

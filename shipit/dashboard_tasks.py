@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 @command(
     "folder",
     folder="where to write the files, such as grafana/",
-    home="where Grafana finds that folder",
-    oldest="alert where a queue's oldest message is older: 180s, 5m",
-    depth="alert where more messages wait in a queue for 5 minutes",
+    home="where Grafana finds that folder; default: /etc/grafana/provisioning",
+    oldest="alert where a queue's oldest message is older; default: 180s",
+    depth="alert where more messages wait in a queue for 5 minutes; default: 1000",
     force="write over files that differ",
 )
 def export(

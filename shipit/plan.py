@@ -182,7 +182,7 @@ def _same_build(group: Group, success: Deployment) -> tuple[Action, str]:
     """Decide a group whose last success was this very build: something may have come between."""
     last = group.last_attempt
     if last is not None and last.id != success.id and last.status is not DeploymentStatus.SUCCEEDED:
-        return Action.DEPLOY, f"runs this build, but {last.id} after it ended as {last.status}"
+        return Action.DEPLOY, f"runs this build, but {last.id} came later and ended as {last.status}"
     left = success.overview.failed + success.overview.skipped
     if left:
         return Action.DEPLOY, f"{success.id} left {left} of {success.overview.total} instances behind"

@@ -341,7 +341,8 @@ _TABLES: dict[str, type[BaseModel]] = {
 
 
 def _explain(error: ValidationError, source: Path, env: str, overlay: Mapping[str, Any]) -> UsageError:
-    first = error.errors()[0]
+    # Of a needed key with a slip in it both are said, that it is missing and that it is not known: this one helps.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     path = tuple(str(part) for part in first["loc"])
     key = ".".join(path)
     where = f"env.{env}.{key}" if _is_in(overlay, path) else key

@@ -124,7 +124,8 @@ def _note(group: Group) -> str:
     if attempt and not attempt.status.ended:
         return f"{attempt.id} is running: {attempt.description or 'creator ' + attempt.creator}"
     if attempt and (success is None or attempt.id != success.id):
-        return f"{attempt.id} after it ended as {attempt.status}" if success else f"{attempt.id}: {attempt.status}"
+        ended = f"ended as {attempt.status}"
+        return f"{attempt.id} came later and {ended}" if success else f"{attempt.id} {ended}"
     left = success.overview.failed + success.overview.skipped if success else 0
     return f"{success.id} left {left} of {success.overview.total} instances behind" if success and left else ""
 

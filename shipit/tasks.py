@@ -29,18 +29,18 @@ _WAY = {
 }
 #: The flags of all faults; which take which, `inv sandbox.fault` lists.
 _FAULT = {
-    "share": "reset, errors, reclaim, kill, agent, hook: which part is hit, 0.05 or 5%",
+    "share": "reset, errors, reclaim, kill, metadata, agent, hook: which part is hit, 0.05 or 5%",
     "probability": "throttle: how likely a call is refused, 0.3 or 30%",
     "rate": "throttle: calls a second that are let through",
     "service": "codedeploy, athena, s3, ec2 or autoscaling; default: all",
     "operation": "an operation of AWS, such as CreateDeployment; default: all",
-    "seconds": "latency, outage, hook slow, busy: for how long, 60 or 2m",
+    "seconds": "latency, outage, metadata, hook slow, busy: for how long, 60 or 2m",
     "code": "refuse: the error code, such as AccessDeniedException",
     "after": "refuse: begin so many seconds from now",
     "calls": "refuse: let so many requests through first",
-    "number": "limit: deployments at a time; reclaim, kill, agent, hook: how many instances",
-    "ids": "reclaim, kill, agent, hook: these instances, with commas",
-    "group": "reclaim, kill, agent, hook, scale, busy: in these groups, by wildcard, with commas",
+    "number": "limit: deployments at a time; reclaim, kill, metadata, agent, hook: how many instances",
+    "ids": "reclaim, kill, metadata, agent, hook: these instances, with commas",
+    "group": "reclaim, kill, metadata, agent, hook, scale, busy: in these groups, by wildcard, with commas",
     "during": "reclaim: die in the middle of this lifecycle event",
     "notice": "reclaim: die so long after the metadata says so, 20 or 2m",
     "by": "scale: by how many instances, +2 or -1",

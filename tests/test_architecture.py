@@ -12,7 +12,7 @@ import shipit
 
 PACKAGE = Path(shipit.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-VOCABULARY = {"errors", "models", "events", "settings", "version", "wording", "interrupts", "clock"}
+VOCABULARY = {"errors", "models", "events", "settings", "version", "wording", "interrupts", "clock", "home"}
 #: The verbs, and what each may import beyond the vocabulary.
 VERBS: dict[str, set[str]] = {
     "appspec": set(),

@@ -87,6 +87,11 @@ def test_a_number_without_a_unit_is_no_duration(project: Path) -> None:
     assert "is not a duration" in wrong(project, GOOD.replace('"10m"', "600"))
 
 
+def test_a_needed_key_with_a_slip_in_it_is_unknown_and_not_missing(project: Path) -> None:
+    line = wrong(project, GOOD.replace('bucket = "acme"', 'buket = "acme"'))
+    assert line == "shipit.toml: buket: unknown key (did you mean 'bucket'?)"
+
+
 def test_a_missing_bucket_is_named(project: Path) -> None:
     assert wrong(project, GOOD.replace('bucket = "acme"\n', "")) == "shipit.toml: bucket: is missing"
 

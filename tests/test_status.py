@@ -88,10 +88,10 @@ def test_a_group_whose_word_is_doubtful_has_a_row_though_its_build_is_the_main_o
         group("e", last_attempt=deployment("e", "v3", "Stopped")),
     )
     assert {g.group: g.note for g in found.groups} == {
-        "a": "d-LATER after it ended as Failed",
+        "a": "d-LATER came later and ended as Failed",
         "b": "d-NOW is running: shipit rollout r9",
         "c": "d-C left 2 of 3 instances behind",
-        "e": "d-E: Stopped",
+        "e": "d-E ended as Stopped",
     }
     assert "; b is being deployed to;" in found.line
 

@@ -32,7 +32,8 @@ _LONGEST_PARAMETER = 1024
 _FIELD = re.compile(r'(?:"((?:[^"]|"")*)")?([,\n])')
 #: The object that a reason names, as those of HIVE_ errors do in the sandbox; nobody saw AWS's own words.
 _OBJECT = re.compile(r"s3://\S.*?\.(?:json|gz)\b|s3://\S+")
-_DOLLARS_PER_BYTE = 5 / 10**12
+#: The price of a query: so many dollars for so many bytes.
+_DOLLARS, _BYTES = 5, 10**12
 _LEAST_BILLED_BYTES = 10 * 10**6
 
 
@@ -236,5 +237,5 @@ def _cost(execution: Mapping[str, Any], seconds: float) -> QueryCost:
         query_id=execution["QueryExecutionId"],
         scanned=scanned,
         seconds=seconds,
-        dollars=billed * _DOLLARS_PER_BYTE,
+        dollars=billed * _DOLLARS / _BYTES,
     )

@@ -19,6 +19,7 @@ from shipit.build.workspace import LocalWorkspace, Workspace
 from shipit.bundle import Entry, pack
 from shipit.errors import PreflightError, ShipitError, UsageError
 from shipit.events import BuildFinished, BuildStep, Listener, Notice, ignore
+from shipit.home import make_home
 from shipit.lint import examine
 from shipit.models import Build, Severity
 from shipit.settings import Settings
@@ -93,6 +94,7 @@ def build(
     bundle |= {name: replace(bundle[name], executable=True) for name in hooks if not bundle[name].link}
     _lint(bundle, settings, collected.places(settings.root), listen)
     listen(BuildStep(stage="pack", detail=f"{len(bundle)} files"))
+    make_home(settings.root / STATE)
     packed = pack(
         tuple(bundle.values()),
         settings.root / STATE / "builds" / version / f"{settings.application}-{version}.tgz",

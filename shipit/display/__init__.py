@@ -36,8 +36,8 @@ class Display(Protocol):
     def plan(self, plan: RolloutPlan) -> None:
         """Show what a rollout would do, group by group, totals last."""
 
-    def text(self, line: str) -> None:
-        """Show a line as it is, control characters escaped."""
+    def text(self, line: str, *, code: bool = False) -> None:
+        """Show a line, control characters escaped; `code` is not broken to fit, since somebody copies it."""
 
     def value(self, kind: str, fields: Mapping[str, object]) -> None:
         """Show a command's answer: one field alone as its value, several as names and values.

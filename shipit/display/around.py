@@ -38,9 +38,9 @@ class Around:
         """Pass the plan on."""
         self._display.plan(plan)
 
-    def text(self, line: str) -> None:
+    def text(self, line: str, *, code: bool = False) -> None:
         """Pass the line on."""
-        self._display.text(line)
+        self._display.text(line, code=code)
 
     def value(self, kind: str, fields: Mapping[str, object]) -> None:
         """Pass the answer on."""

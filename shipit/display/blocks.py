@@ -34,6 +34,8 @@ _NODES = 10
 _AGES = 10 * 365 * 86400
 #: So much of a table's last column, its free text, must stay; else the table is folded.
 _LAST = 24
+#: So much of why a group is current stays where others need the room.
+_FEW = 8
 #: So many of the slowest groups are named at the end.
 _SLOWEST = 3
 _ACTION_TONES = {Action.DEPLOY: "", Action.CURRENT: "dim", Action.EMPTY: "dim", Action.EXCLUDED: "dim"}
@@ -54,13 +56,37 @@ def plan_lines(plan: RolloutPlan, limit: int | None = None) -> list[Line]:
             action = f"wave {waves[first.wave]}"
         instances = f"{sum(g.group.in_service for g in bundle):,}"
         rows.append((_of_many(bundle), instances, first.running or "-", action, first.reason))
-    lines = table(head_row, rows, right={1}, limit=limit)
-    tones = ["head", *(_ACTION_TONES.get(b[0].action, "warn") for b in bundles)]
     return [
         *(Line(t, "head") for t in wrap(clean(head), limit, "  ")),
-        *(Line(t, tone) for t, tone in zip(lines, tones, strict=True)),
+        *_plan_rows(head_row, rows, [b[0].action for b in bundles], limit),
         *(Line(t, "head") for t in wrap(_totals(plan), limit, "  ")),
     ]
+
+
+def _plan_rows(
+    head: Sequence[str], rows: Sequence[Sequence[str]], actions: Sequence[Action], limit: int | None
+) -> list[Line]:
+    """Lay out a plan's groups; a reason for which there is no room goes below, that of one that is current is cut."""
+    room = _room(head, rows, limit)
+    short, below = [], []
+    for row, action in zip(rows, actions, strict=True):
+        reason = clean(row[-1])
+        if action is Action.CURRENT:
+            reason = clip(reason, max(room, _FEW))
+        too_long = width(reason) > max(room, _LAST)
+        short.append((*row[:-1], "" if too_long else reason))
+        below.append(wrap(f"  {reason}", limit, "    ") if too_long else [])
+    first, *others = table(head, short, right={1}, limit=limit)
+    lines = [Line(first, "head")]
+    for text, action, more in zip(others, actions, below, strict=True):
+        lines += [Line(t, _ACTION_TONES.get(action, "warn")) for t in (text, *more)]
+    return lines
+
+
+def _room(head: Sequence[str], rows: Sequence[Sequence[str]], limit: int | None) -> int:
+    """Return how many columns are left for the last one, as many as it needs without a limit."""
+    *others, last = (max(width(clean(row[n])) for row in (head, *rows)) for n in range(len(head)))
+    return last if limit is None else limit - sum(others) - 2 * len(others)
 
 
 def _bundles(groups: Sequence[PlannedGroup]) -> list[list[PlannedGroup]]:

@@ -79,7 +79,7 @@ class JsonDisplay:
         """Print the plan as the event `plan`."""
         self._object("plan", {"plan": encode(plan)})
 
-    def text(self, line: str) -> None:
+    def text(self, line: str, *, code: bool = False) -> None:
         """Print the line as the event `text`."""
         self._object("text", {"text": line})
 

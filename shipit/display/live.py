@@ -157,10 +157,11 @@ class LiveDisplay:
         """Print the plan's table."""
         self._print(plan_lines(plan, self._console.width))
 
-    def text(self, line: str) -> None:
+    def text(self, line: str, *, code: bool = False) -> None:
         """Print a line."""
         told = [clean(t) for t in line.splitlines() or [""]]
-        self._print(Line(t) for whole in told for t in wrap(whole, self._console.width, "  "))
+        limit = None if code else self._console.width
+        self._print(Line(t) for whole in told for t in wrap(whole, limit, "  "))
 
     def value(self, kind: str, fields: Mapping[str, object]) -> None:
         """Print a command's answer."""

@@ -185,7 +185,7 @@ class PlainDisplay:
         """Print the plan's table."""
         self._lines(plan_lines(plan))
 
-    def text(self, line: str) -> None:
+    def text(self, line: str, *, code: bool = False) -> None:
         """Print a line without the time."""
         self._lines(Line(clean(t)) for t in line.splitlines() or [""])
 

@@ -58,7 +58,9 @@ def show_commits(tool: Tool, made: RolloutPlan) -> None:
     for planned in made.groups:
         if planned.running in running:
             running[planned.running] += 1
-    if not running:
+    if not any(p.running for p in made.groups):
+        tool.display.text("no group runs a build that is known: there are no commits to compare")
+    elif not running:
         tool.display.text(f"nothing would change: every group with a known build runs {wanted.version}")
     for version, groups in running.items():
         head = f"{plural(groups, 'group')} {'runs' if groups == 1 else 'run'} {version}"
@@ -85,7 +87,13 @@ def report(tool: Tool, rollout: str, output: str) -> None:
 
     record = tool.ledger.read(rollout) if rollout else _latest(tool)
     path = Path(output or f"shipit-{record.env}-{record.id}.html")
-    path.write_text(render(record, now=tool.clock.now()), encoding="utf-8")
+    try:
+        path.write_text(render(record, now=tool.clock.now()), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror or error}",
+            hint="--output FILE names another, in a folder that is there",
+        ) from None
     tool.display.value("report", {"report": str(path)})
 
 

@@ -25,7 +25,7 @@ def stop(tool: Tool, rollout: str, *, rollback: bool, wish: Wish) -> None:
     """Let nothing more start, and stop what runs; with `rollback` take back what it brought."""
     record = find(tool, rollout)
     if record.outcome is not Outcome.RUNNING and not record.outcome.resumable:
-        if not rollback:
+        if not rollback or record.outcome.good:  # inv rollback takes that back, and asks first
             raise UsageError(f"rollout {record.id} is over: {record.outcome}", hint="inv rollback goes back")
     else:
         tool.ledger.order(record.id, stop=author())

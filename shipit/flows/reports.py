@@ -135,4 +135,4 @@ def _show(tool: Tool, wanted: Goal) -> None:
 
 def _print(tool: Tool, text: str) -> None:
     for line in text.splitlines():
-        tool.display.text(line)
+        tool.display.text(line, code=True)

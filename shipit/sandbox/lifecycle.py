@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from shipit.errors import PreflightError, ShipitError
+from shipit.home import make_home
 from shipit.sandbox.config import SandboxConfig, state_folder
 from shipit.sandbox.instance.processes import clean_leftovers
 from shipit.sandbox.running import Running, request
@@ -109,7 +110,8 @@ def _silent(running: Running, state: Path) -> ShipitError:
 @contextlib.contextmanager
 def _only_one(state: Path) -> Iterator[None]:
     """Let one process at a time start or stop the daemon; others wait, and then find what it did."""
-    state.mkdir(parents=True, exist_ok=True)
+    make_home(state.parent)
+    state.mkdir(exist_ok=True)
     with (state / _LOCK).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

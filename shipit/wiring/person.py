@@ -30,5 +30,8 @@ def confirm(question: str, wanted: str, *, yes: bool) -> None:
         raise PreflightError(f"{question} Nobody is there to confirm it", hint="--yes confirms it in advance")
     sys.stderr.write(f"{question} Type {wanted!r} to go on: ")
     sys.stderr.flush()
-    if sys.stdin.readline().strip() != wanted:
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):  # Ctrl-D: what is said next has a line of its own all the same
+        sys.stderr.write("\n")
+    if answer.strip() != wanted:
         raise PreflightError("not confirmed: nothing was changed", hint="the same command asks again")

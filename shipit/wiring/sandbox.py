@@ -46,6 +46,7 @@ class SandboxTool:
         if workers not in ("", "stub", "real", "scripted"):
             raise UsageError(f"--workers {workers!r} is unknown", hint="choose one of stub, real, scripted")
         if workers:
+            self._expect(workers)
             self.config = replace(self.config, workers=workers)
         self.url()
         self.status()
@@ -67,7 +68,7 @@ class SandboxTool:
         """Show the sandbox."""
         from shipit.sandbox import lifecycle
 
-        found: Mapping[str, object] = lifecycle.status(self.config) or {"running": "no"}
+        found: Mapping[str, object] = lifecycle.status(self.config) or {"running": "no", "root": self.config.root}
         self._display.value("sandbox", found)
 
     def fault(self, name: str, flags: Mapping[str, object]) -> None:
@@ -78,6 +79,16 @@ class SandboxTool:
             self._display.text(ask.inject(self.url, name, flags))
         else:
             self._display.value("faults", ask.overview(self.url()))
+
+    def _expect(self, workers: str) -> None:
+        from shipit.sandbox import lifecycle
+
+        found = lifecycle.status(self.config) or {"workers": workers}
+        if found["workers"] != workers:
+            raise UsageError(
+                f"a sandbox with workers {found['workers']} runs already",
+                hint="inv sandbox.stop ends it and what is in it; then the same command again",
+            )
 
     def _notice(self, text: str) -> None:
         self._display(Notice(text=text))

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Self
 
 from shipit.build import Copy, Git, Shell, build
 from shipit.errors import BusyError, UsageError
+from shipit.home import make_home
 from shipit.interrupts import held_back
 from shipit.models import PublishedBuild
 from shipit.sandbox import lifecycle
@@ -237,7 +238,7 @@ def _free_port() -> int:
 
 def _only_one(home: Path) -> IO[str]:
     """Hold the right to rehearse in this project until the file is closed; raises BusyError."""
-    home.parent.mkdir(parents=True, exist_ok=True)
+    make_home(home.parent)
     file = (home.parent / f"{home.name}.lock").open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

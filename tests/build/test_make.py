@@ -142,6 +142,13 @@ def test_untracked_files_stay_out_and_are_named(root: Path) -> None:
     assert notices(events) == ["not in git, so not in the bundle: app/forgotten.py"]
 
 
+def test_what_a_build_leaves_in_the_project_is_nothing_that_git_would_add(root: Path) -> None:
+    commit(root, {".gitignore": ""})
+    first, _ = make(settings(root))
+    git(root, "add", "--all")
+    assert make(settings(root))[0].version == first.version
+
+
 def test_declared_outputs_go_in_though_git_ignores_them(root: Path) -> None:
     commands = ("mkdir -p dist/sub", "echo made >dist/sub/a.txt; echo '#!/bin/sh' >dist/run; chmod 700 dist/run")
     _, path = make(settings(root, commands=commands, outputs=("dist/**",), exclude=("**/*.tmp",)))

@@ -56,6 +56,20 @@ def test_a_plan_of_waves_says_which_group_is_in_which_and_how_long_it_will_take(
     assert said[-1] == "2 groups to deploy (4 instances) in 2 waves, 1 current; about 1 min 15 s by past rollouts"
 
 
+def test_a_reason_that_does_not_fit_goes_below_its_group_and_nothing_is_said_at_length_of_a_current_one() -> None:
+    made = plan(3)
+    holder = "waits for d-UL49S5RQF of rollout 20261126-172953-861b by ann@laptop"
+    first, second, third = (replace(g, running="2026.11.26-172649-g3f6fb1802") for g in made.groups)
+    second = replace(second, reason=holder)
+    third = replace(third, action=Action.CURRENT, reason="runs this build since d-48X0RT13S")
+    assert texts(plan_lines(replace(made, groups=(first, second, third)), 80))[2:6] == [
+        "queue-000          2  2026.11.26-172649-g3f6fb1802  deploy   runs v1",
+        "queue-001          2  2026.11.26-172649-g3f6fb1802  deploy",
+        f"  {holder}",
+        "queue-002          2  2026.11.26-172649-g3f6fb1802  current  runs this build si…",
+    ]
+
+
 def test_the_groups_that_nobody_asked_for_are_one_row_below_the_others() -> None:
     made = plan(50)
     asked = made.groups[40]

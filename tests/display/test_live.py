@@ -124,3 +124,11 @@ def test_a_command_without_a_rollout_never_touches_the_cursor() -> None:
         shown.value("version", {"version": "v2"})
         shown.text("a line")
     assert stream.getvalue() == "v2\na line\n"
+
+
+def test_what_is_copied_is_not_broken_to_fit() -> None:
+    statement = f"-- results go to s3://{'b' * 100}/athena/"
+    stream = io.StringIO()
+    with display(stream) as shown:
+        shown.text(statement, code=True)
+    assert stream.getvalue() == f"{statement}\n"

@@ -63,6 +63,7 @@ def test_status_history_and_diff_tell_what_was_done_and_what_would_be(tmp_path: 
     with made(tmp_path) as project:
         first = project.version
         assert "yet" in project.inv("history").out
+        assert "no group runs a build" in project.inv("diff").out
         asked(project, "deploy", "--no-verify", "--why", "the first one")
         second = commit_by(project, "Ann Lee", "Greet in the reader's language")
 
@@ -97,6 +98,8 @@ def test_status_history_and_diff_tell_what_was_done_and_what_would_be(tmp_path: 
         restarted = asked(project, "restart", "--no-verify", "--only", "reports")
         ends = [e for e in restarted if e["event"] == "group_ended"]
         assert [(e["group"], e["phase"]) for e in ends] == [("reports", "succeeded")]
+        [refused] = [e for e in asked(project, "stop", "--rollback", code=2) if e["event"] == "error"]
+        assert "is over: deployed" in refused["message"]  # it would go back without a question
         assert "nothing would change" in asked(project, "diff", "--build", first)[-1]["text"]
 
 
@@ -109,6 +112,7 @@ def test_what_a_command_cannot_do_is_a_line_of_json_too(tmp_path: Path) -> None:
             ("deploy", "--resume"),
             ("report", "nowhere"),
             ("history", "--count", "none"),
+            ("sandbox.start", "--workers", "real"),
         ):
             [error] = [e for e in asked(project, *words, code=2) if e["event"] == "error"]
             assert (error["error"], error["exit_code"]) == ("UsageError", 2)
@@ -145,6 +149,8 @@ def test_the_report_of_a_failed_rollout_is_one_page_that_names_the_group_and_sho
         assert "port <5672>" not in text
         assert value(asked(project, "report", "--output", "page.html"), "report")["report"] == "page.html"
         assert (project.root / "page.html").read_text(encoding="utf-8").count("</html>") == 1
+        [refused] = [e for e in asked(project, "report", "--output", "no/p.html", code=2) if e["event"] == "error"]
+        assert "no/p.html cannot be written" in refused["message"]
 
 
 def test_a_frozen_environment_refuses_a_deploy_until_it_is_released(tmp_path: Path) -> None:

@@ -34,6 +34,12 @@ def test_every_task_goes_to_a_queue_that_exists() -> None:
     assert {route["queue"] for route in NAMES["ROUTES"].values()} <= set(QUEUES)
 
 
+def test_what_a_rehearsal_sends_goes_where_the_application_would_send_it() -> None:
+    tasks = load("sandbox", start=PROJECT).rehearse.tasks
+    assert tasks
+    assert [t.queue for t in tasks] == [NAMES["ROUTES"][t.name]["queue"] for t in tasks]
+
+
 def test_every_hook_of_the_appspec_is_an_executable_script() -> None:
     manifest = read_manifest(PROJECT / "appspec")
     locations = [script.location for scripts in manifest.hooks.values() for script in scripts]
