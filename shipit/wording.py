@@ -25,3 +25,8 @@ def moment(at: datetime) -> str:
 def plural(count: int, noun: str, nouns: str = "") -> str:
     """Return the count with its noun: `1 group`, `1,203 groups`."""
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def share(part: int, whole: int, noun: str) -> str:
+    """Return the part of a whole that counts in this noun: `2 of 5 groups`, `1 of 1 group`."""
+    return f"{part:,} of {plural(whole, noun)}"

@@ -19,7 +19,7 @@ from shipit.errors import (
 from shipit.events import GroupEnded
 from shipit.models import GroupEntry, NodeState, Outcome, Overview, Phase, Proof, RolloutRecord, Verification
 from shipit.rollout import RolloutState
-from shipit.wording import plural
+from shipit.wording import plural, share
 
 
 def proof_of(found: Verification) -> Proof:
@@ -73,21 +73,21 @@ def sum_of(state: RolloutState, build: str, *, whole: bool) -> ShipitError | Non
     left = f"; {plural(waiting, 'was', 'were')} not started" if waiting else ""
     if state.closed:
         return ShipitError(f"{state.halted}{left}", hint=f"{again}; inv rollback goes back")
-    share = f"{len(bad)} of {len(state.groups)} groups"
+    part = share(len(bad), len(state.groups), "group")
     phases, codes = {g.phase for g in bad}, {g.error_code for g in bad}
     if phases == {Phase.SKIPPED} or codes == {"BUSY"}:
-        return BusyError(f"{share} were busy with another deployment", hint=again)
+        return BusyError(f"{part} {'was' if len(bad) == 1 else 'were'} busy with another deployment", hint=again)
     if phases == {Phase.PARTIAL}:
-        return DriftError(f"{share} were only partly deployed{left}", hint=again)
+        return DriftError(f"{part} {'was' if len(bad) == 1 else 'were'} only partly deployed{left}", hint=again)
     if codes == {"REFUSED"}:
         untried = f", {plural(waiting, 'more was', 'more were')} not tried" if waiting else ""
         return GroupsRefused(
-            f"{share} could not be started{untried}: {bad[0].error_message}",
+            f"{part} could not be started{untried}: {bad[0].error_message}",
             hint=f"mend what AWS refused (docs/iam.md), then {again}",
         )
     if not state.halted and (well := state.count(Phase.SUCCEEDED)):
-        return DriftError(f"{share} failed, as many as may; {well} got the build", hint=again)
-    return ShipitError(f"{share} failed{left}", hint=f"{again}; inv rollback goes back")
+        return DriftError(f"{part} failed, as many as may; {well} got the build", hint=again)
+    return ShipitError(f"{part} failed{left}", hint=f"{again}; inv rollback goes back")
 
 
 def outcome_of(ended: ShipitError | None, *, proved: bool, stopped: bool) -> Outcome:

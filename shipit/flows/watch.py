@@ -47,7 +47,7 @@ from shipit.models import (
 )
 from shipit.rollout import Scout, complete
 from shipit.wiring import Tool
-from shipit.wording import plural
+from shipit.wording import plural, share
 
 #: Most seconds between two looks at whether the process that drives a rollout still lives, and at its record.
 _LOOK = 5.0
@@ -294,7 +294,7 @@ def _end_as(tool: Tool, record: RolloutRecord) -> None:
             pass
     if bad:
         raise ShipitError(
-            f"nobody drives rollout {record.id} any more, and {len(bad)} of {len(record.groups)} groups failed",
+            f"nobody drives rollout {record.id} any more, and {share(len(bad), len(record.groups), 'group')} failed",
             hint="inv deploy --resume carries it on; inv stop ends it",
         )
     if left := [n for n, g in record.groups.items() if not g.phase.ended]:

@@ -24,6 +24,7 @@ from shipit.events import (
 from shipit.models import Deployment, DeploymentStatus, Examination, Overview, Phase, TargetStatus, Try
 from shipit.rollout.conclude import conclude, condemn
 from shipit.rollout.state import Errand, GroupState, Observed, OnBusy, Policy, RolloutState
+from shipit.wording import share
 
 #: Seconds until a call that AWS did not serve is made again, and until a full account is asked again.
 _RETRY_AFTER, _THROTTLED_FOR, _FULL_FOR = 3.0, 0.5, 10.0
@@ -57,13 +58,13 @@ def spent(state: RolloutState) -> str:
     failed = sum(g.phase in (Phase.FAILED, Phase.PARTIAL, Phase.STOPPED) for g in groups)
     allowed = policy.failed_groups
     if allowed is not None and failed > allowed.of(len(groups)):
-        return f"{failed} of {len(groups)} groups failed, and {allowed} may"
+        return f"{share(failed, len(groups), 'group')} failed, and {allowed} may"
     allowed = policy.failed_instances
     if allowed is not None:
         total = sum(g.instances for g in groups)
         bad = sum(_instances_failed(g) for g in groups)
         if bad > allowed.of(total):
-            return f"{bad} of {total} instances failed, and {allowed} may"
+            return f"{share(bad, total, 'instance')} failed, and {allowed} may"
     return ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shipit.errors import DriftError, StillRunning
 from shipit.models import NodeState, Verification
+from shipit.wording import share
 
 
 def outcome(found: Verification) -> None:
@@ -38,7 +39,7 @@ def outcome(found: Verification) -> None:
         )
     if starting or coming:
         told = " and ".join(
-            f"{count} of {counted} instances are still {how}"
+            f"{share(count, counted, 'instance')} {'is' if count == 1 else 'are'} still {how}"
             for count, how in ((starting, "starting"), (coming, "being deployed to"))
             if count
         )

@@ -34,4 +34,4 @@ def confirm(question: str, wanted: str, *, yes: bool) -> None:
     if not answer.endswith("\n"):  # Ctrl-D: what is said next has a line of its own all the same
         sys.stderr.write("\n")
     if answer.strip() != wanted:
-        raise PreflightError("not confirmed: nothing was changed", hint="the same command asks again")
+        raise PreflightError("not confirmed: no group was changed", hint="the same command asks again")

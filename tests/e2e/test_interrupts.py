@@ -94,7 +94,7 @@ class Interrupted:
         # One line, and one of what to type next; before it at most why a rollout that is rolled back had failed.
         *before, last, _ = ended.err.splitlines()
         assert last.startswith("error: interrupted"), ended.err
-        assert not before or "groups failed" in before[0], ended.err
+        assert not before or " failed" in before[0], ended.err
         return ended
 
     def is_free(self, env: str = "behind") -> bool:

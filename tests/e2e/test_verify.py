@@ -286,7 +286,7 @@ def test_a_deadline_is_exit_6_where_the_rest_is_on_its_way_and_drift_stays_3(wor
     world.grace(PATIENT)
     world.reports.forget(name)
     ended = world.verify("--wait", "1s", "--junit", str(junit), code=6)
-    assert "1 of 8 instances are still starting" in ended.err
+    assert "1 of 8 instances is still starting" in ended.err
     assert f"--only {said['queue']} --wait 10m" in ended.out
     assert 'errors="1"' in junit.read_text()
     world.grace(STRICT)

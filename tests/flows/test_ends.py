@@ -70,7 +70,7 @@ def test_within_the_budget_what_failed_counts_at_the_end_alone() -> None:
 def test_where_every_group_may_fail_and_did_nothing_is_as_it_should_be() -> None:
     ended = sum_of(state(BROKEN), "v2", whole=True)
     assert ended is not None
-    assert (ended.exit_code, ended.message) == (1, "1 of 1 groups failed")
+    assert (ended.exit_code, ended.message) == (1, "1 of 1 group failed")
 
 
 def test_a_lost_lock_is_no_end_of_the_rollout_for_it_may_be_carried_on() -> None:

@@ -23,7 +23,7 @@ from shipit.verify import judge, outcome
         ((NodeState.CURRENT, NodeState.OUTDATED), 500, DriftError, "1 of 2 .* 1 drifted"),
         ((NodeState.CURRENT, NodeState.SILENT), 500, DriftError, "1 unseen"),
         ((NodeState.CURRENT, NodeState.STALE, NodeState.STARTING), 500, DriftError, "1 unseen, 1 starting"),
-        ((NodeState.CURRENT, NodeState.STARTING), 500, StillRunning, "1 of 2 instances are still starting"),
+        ((NodeState.CURRENT, NodeState.STARTING), 500, StillRunning, "1 of 2 instances is still starting"),
         ((NodeState.SILENT,), 0, DriftError, "read no report at all"),
         ((NodeState.CURRENT,), 0, DriftError, "read no report at all"),
         ((NodeState.STARTING,), 0, StillRunning, "still starting"),
@@ -51,7 +51,7 @@ def test_what_is_unseen_is_not_on_its_way_whatever_runs_there() -> None:
     states = (NodeState.CURRENT, NodeState.OUTDATED, NodeState.SILENT)
     with pytest.raises(DriftError, match="1 drifted, 1 unseen"):
         outcome(verification(*states, moving="d-2"))
-    with pytest.raises(StillRunning, match="1 of 2 instances are still being deployed to"):
+    with pytest.raises(StillRunning, match="1 of 2 instances is still being deployed to"):
         outcome(verification(*states[:2], moving="d-2"))
 
 
