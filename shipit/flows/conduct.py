@@ -118,8 +118,10 @@ class Conductor:
             return
         self.scribe.keep(annotate(self.scribe.record, state, {n: note(f) for n, f in self._failures.items()}))
 
-    def orders(self) -> Orders:
-        """Return what others ordered."""
+    def orders(self, *, now: bool = False) -> Orders:
+        """Return what others ordered, as the scribe read it last or reads it now."""
+        if now:
+            self.scribe.look()
         given = self.scribe.orders
         return Orders(stop=str(given.get("stop", "")), promoted=int(given.get("promoted", 0)))
 
@@ -220,11 +222,6 @@ class Conductor:
 
     def _judge(self, *, whole: bool = False) -> None:
         """Raise what the groups' ends amount to: at once where no more may start, else when all is over."""
-        state = self._rollout.state
-        if any(g.phase is Phase.STOPPED for g in state.groups.values()) and not state.closed:
-            # Whoever stops a rollout leaves word first, and then stops its deployments: that is no failure.
-            self.scribe.look()
-            self._heed()
         if ended := sum_of(self._rollout.state, self._made.published.build.version, whole=whole):
             raise ended
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from shipit.errors import AwsUnavailable, Interrupted, ShipitError
 from shipit.events import Notice, RolloutFinished, RolloutStarted, Tick, WaveStarted
 from shipit.interrupts import held_back
-from shipit.models import Deployment, Phase, RolloutPlan
+from shipit.models import Deployment, DeploymentStatus, Phase, RolloutPlan
 from shipit.rollout.advance import advance
 from shipit.rollout.crew import Crew
 from shipit.rollout.decide import decide, next_due
@@ -152,7 +152,11 @@ class Rollout:
             self._tools.guard()
             observed = self._take_in()
             if clock.now() >= self._look_at:
-                observed |= self._take_in(Observed(deployments=self._read()))
+                read = self._read()
+                if not self.state.closed and any(d.status is DeploymentStatus.STOPPED for d in read.values()):
+                    # Whoever stops a rollout leaves word first, and then stops its deployments: that is no failure.
+                    self._heed(self._tools.journal.orders(now=True))
+                observed |= self._take_in(Observed(deployments=read))
                 self._look_at = clock.now() + self._poll
             if observed.logged_out is not None:
                 raise observed.logged_out

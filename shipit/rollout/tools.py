@@ -66,13 +66,13 @@ class Orders:
 
 
 class Journal(Protocol):
-    """Where a rollout notes how it stands, and finds what others ask of it. Neither call waits or raises."""
+    """Where a rollout notes how it stands, and finds what others ask of it. No call raises."""
 
     def note(self, state: RolloutState) -> None:
-        """Keep the state, soon."""
+        """Keep the state, soon; does not wait."""
 
-    def orders(self) -> Orders:
-        """Return the orders as they were read last."""
+    def orders(self, *, now: bool = False) -> Orders:
+        """Return the orders as they were read last; with `now` they are read first, which may take a while."""
 
 
 class Clock(Protocol):

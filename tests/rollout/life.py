@@ -30,6 +30,8 @@ class Life:
         self.events: list[Event] = []
         self.noted: RolloutState | None = None
         self.given = Orders()
+        #: What somebody has ordered that was not read yet.
+        self.left: Orders | None = None
         self.guard: Callable[[], None] = lambda: None
         self.on_sleep: Callable[[int], None] = lambda count: None
         self.on_now: Callable[[int], None] = lambda count: None
@@ -99,7 +101,9 @@ class Life:
         if self._note_until is None or self.steps <= self._note_until:
             self.noted = state
 
-    def orders(self) -> Orders:
+    def orders(self, *, now: bool = False) -> Orders:
+        if now and self.left:
+            self.given = self.left
         return self.given
 
     # Deployer

@@ -16,6 +16,7 @@ from shipit.errors import Interrupted, LockLost
 from shipit.events import (
     GroupBlocked,
     RolloutFinished,
+    RolloutHalted,
     WaveStarted,
 )
 from shipit.models import DeploymentStatus, Phase
@@ -225,6 +226,23 @@ def test_an_order_to_stop_lets_nothing_more_start_retries_included() -> None:
     assert phases(rollout.state) == {"a": Phase.STOPPED, "b": Phase.WAITING}
     assert rollout.state.halted == "stopped by bob"
     assert world.created == {("a", 1): 1}
+
+
+def test_who_orders_a_stop_and_stops_the_deployments_at_once_is_no_spent_budget() -> None:
+    world = World("a", "b", "c")
+    world.account_limit = 2
+    life = Life(world)
+
+    def order() -> None:
+        life.left = Orders(stop="bob")  # which the driver would read some seconds from now
+        for name in ("a", "b"):
+            world.stop_active(name)
+
+    world.later(5.0, order)
+    rollout = run(world, life=life)
+    assert phases(rollout.state) == {"a": Phase.STOPPED, "b": Phase.STOPPED, "c": Phase.WAITING}
+    assert rollout.state.halted == "stopped by bob"
+    assert not [e for e in life.events if isinstance(e, RolloutHalted)]
 
 
 # -- waves ---------------------------------------------------------------------------------------------------------
