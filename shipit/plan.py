@@ -18,7 +18,7 @@ from shipit.models import (
     PublishedBuild,
     RolloutPlan,
 )
-from shipit.wording import plural
+from shipit.wording import listing, plural
 
 #: A count, and one that works for any number of instances (reference codedeploy.md, §1).
 ONE_AT_A_TIME = "CodeDeployDefault.OneAtATime"
@@ -95,7 +95,7 @@ def _waves(fleet: Fleet, waves: Sequence[Sequence[str]]) -> Mapping[str, int]:
                 found.setdefault(name, number)
     if missing := sorted(g.queue for g in fleet.groups if g.name not in found):
         raise UsageError(
-            f"rollout.waves: {plural(len(missing), 'queue is', 'queues are')} in no wave: {', '.join(missing[:5])}",
+            f"rollout.waves: {plural(len(missing), 'queue is', 'queues are')} in no wave: {listing(missing)}",
             hint='let the last wave be ["*"], the rest',
         )
     return found
@@ -114,8 +114,7 @@ def select(fleet: Fleet, only: Iterable[str]) -> frozenset[str]:
         matched = {g.name for g in fleet.groups if fnmatchcase(g.queue, pattern)}
         if not matched:
             queues = sorted(g.queue for g in fleet.groups)
-            shown = ", ".join(queues[:8]) + (f" and {len(queues) - 8} more" if len(queues) > 8 else "")
-            raise UsageError(f"--only {pattern!r} matches no queue", hint=f"queues: {shown}")
+            raise UsageError(f"--only {pattern!r} matches no queue", hint=f"queues: {listing(queues, 8)}")
         chosen |= matched
     return frozenset(chosen)
 

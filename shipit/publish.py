@@ -40,6 +40,8 @@ class Builds:
         self._store = store
         self._application = application
         self._prefix = prefix
+        #: A published build never changes: each is looked for once, however many groups run it.
+        self._known: dict[str, PublishedBuild] = {}
 
     def publish(self, build: Build, path: Path, listen: Listener) -> PublishedBuild:
         """Upload the bundle, or find that it is there: then nothing is sent, and one request made.
@@ -74,6 +76,8 @@ class Builds:
 
     def get(self, version: str) -> PublishedBuild:
         """Return a published build; raises UsageError that names the nearest for one that is not there."""
+        if version in self._known:
+            return self._known[version]
         stored = self._store.find(self._key(version))
         if stored is None:
             known = sorted(self.versions())
@@ -84,7 +88,8 @@ class Builds:
                 f"build {version!r} is not published in s3://{self._store.name}/{self._prefix}/{meant}",
                 hint=f"the newest by name: {newest}; inv publish uploads the build of HEAD",
             )
-        return _read(version, stored)
+        self._known[version] = _read(version, stored)
+        return self._known[version]
 
     def versions(self) -> frozenset[str]:
         """Return the versions of all published builds."""

@@ -1,7 +1,8 @@
-"""Say durations, moments and counts in words, the same everywhere. Pure."""
+"""Say durations, moments, counts and names in words, the same everywhere. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 
@@ -30,3 +31,9 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
 def share(part: int, whole: int, noun: str) -> str:
     """Return the part of a whole that counts in this noun: `2 of 5 groups`, `1 of 1 group`."""
     return f"{part:,} of {plural(whole, noun)}"
+
+
+def listing(names: Sequence[str], most: int = 5) -> str:
+    """Return names as a phrase, so many at most: `a, b, c and 12 more`."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from shipit.models import (
     Build,
@@ -15,6 +16,7 @@ from shipit.models import (
     Instance,
     Overview,
     PublishedBuild,
+    Report,
     Revision,
 )
 
@@ -66,3 +68,18 @@ def group(name: str, *, instances: int | tuple[Instance, ...] = 2, queue: str = 
 
 def fleet(*groups: Group) -> Fleet:
     return Fleet(groups=groups)
+
+
+def report(id: str = "i-1", *, age: float = 60.0, **changes: Any) -> Report:
+    said = Report(
+        instance_id=id,
+        asg="workers-email",
+        queue="email",
+        build="v2",
+        running_build="v2",
+        digest="d2",
+        deployment_id="d-1",
+        reason="heartbeat",
+        reported_at=NOON - timedelta(seconds=age),
+    )
+    return replace(said, **changes)

@@ -109,6 +109,15 @@ def test_a_published_build_is_read_back_whole() -> None:
     assert Builds(store, application="worker", prefix="builds").get("v1").build == BUILD
 
 
+def test_a_build_that_many_groups_run_is_looked_for_once() -> None:
+    store = Objects()
+    publish(store)
+    store.requests.clear()
+    builds = Builds(store, application="worker", prefix="builds")
+    assert builds.get(BUILD.version) is builds.get(BUILD.version)
+    assert store.requests == ["find"]
+
+
 def test_an_unknown_version_names_the_nearest() -> None:
     store = Objects()
     publish(store)

@@ -24,6 +24,7 @@ from shipit.lint import examine
 from shipit.models import Build, Severity
 from shipit.settings import Settings
 from shipit.version import GitFacts, version_of
+from shipit.wording import listing
 
 _TAIL_LINES = 20
 _SHOWN = 3
@@ -72,22 +73,22 @@ def build(
     version = version_of(facts)
     if facts.dirty_digest and settings.protected:
         raise PreflightError(
-            f"{settings.env} is protected, and there are uncommitted changes: {_some(git.changed())}",
+            f"{settings.env} is protected, and there are uncommitted changes: {listing(git.changed(), _SHOWN)}",
             hint="commit or stash them",
         )
     _run_commands(shell, settings, facts, listen)
     if git.digest_of_changes() != facts.dirty_digest:
         raise PreflightError(
-            f"the build commands changed files that git tracks: {_some(git.changed())}",
+            f"the build commands changed files that git tracks: {listing(git.changed(), _SHOWN)}",
             hint="let them write elsewhere, and declare that in build.outputs",
         )
     listen(BuildStep(stage="collect"))
     collected = collect(git, place, settings.build, dirty=bool(facts.dirty_digest))
     if collected.left_out:
-        listen(Notice(text=f"not in git, so not in the bundle: {_some(collected.left_out)}", warning=True))
+        listen(Notice(text=f"not in git, so not in the bundle: {listing(collected.left_out, _SHOWN)}", warning=True))
     bundle = {entry.name: entry for entry in collected.entries}
     if collected.pointers:
-        text = f"git-lfs has not fetched these, so the bundle holds pointers: {_some(collected.pointers)}"
+        text = f"git-lfs has not fetched these, so the bundle holds pointers: {listing(collected.pointers, _SHOWN)}"
         listen(Notice(text=f"{text}; run git lfs pull", warning=True))
     hooks = _check_appspec(bundle, settings.build.appspec, listen)
     # CodeDeploy's agent would set the mode where it unpacked them, and they would no longer be what was built.
@@ -160,8 +161,3 @@ def _lint(bundle: dict[str, Entry], settings: Settings, shown: Mapping[str, str]
 
 def _moment(facts: GitFacts) -> datetime:
     return datetime.fromtimestamp(facts.committed_at, UTC)
-
-
-def _some(names: list[str] | tuple[str, ...]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

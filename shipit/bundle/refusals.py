@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from shipit.bundle.entry import Entry
 from shipit.bundle.globs import Globs
 from shipit.errors import PreflightError
+from shipit.wording import listing
 
 _MOST_LINKS = 40
 _SHOWN = 5
@@ -73,8 +74,7 @@ def check_secret_names(entries: Iterable[Entry], allowed: Globs) -> None:
     """Raise PreflightError naming the entries that look like secrets by their names, but for the allowed ones."""
     found = [e.name for e in entries if _SECRET_NAME.search(e.name) and not allowed.match(e.name)]
     if found:
-        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        raise PreflightError(f"looks like a secret: {', '.join(found[:_SHOWN])}{more}", hint=_ALLOW)
+        raise PreflightError(f"looks like a secret: {listing(found, _SHOWN)}", hint=_ALLOW)
 
 
 def check_secret_text(name: str, beginning: bytes, allowed: Globs) -> None:

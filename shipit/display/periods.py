@@ -26,7 +26,7 @@ def period_lines(told: BuildsRan, limit: int | None = None) -> list[Line]:
 
 def _nothing(told: BuildsRan) -> str:
     what = "no instance" + (f" with {told.build}" if told.build else "") + (f" of {told.group}" if told.group else "")
-    return f"{what} said in the last {duration(told.look_back)} that it was started in {told.env}"
+    return f"{what} in {told.env} reported a start in the last {duration(told.look_back)}"
 
 
 def _ran(periods: Iterable[Period]) -> str:

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from shipit import wording
+
 #: Controls, bidirectional overrides, zero-width and separator characters, and halves of surrogate pairs.
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
@@ -167,7 +169,5 @@ def dollars(amount: float) -> str:
 
 
 def listing(names: Sequence[str], most: int = 5) -> str:
-    """Return names as a phrase: `a, b, c and 12 more`."""
-    shown = names if len(names) <= most else names[:most]
-    phrase = ", ".join(clean(n) for n in shown)
-    return phrase if len(shown) == len(names) else f"{phrase} and {len(names) - len(shown):,} more"
+    """Return names as `shipit.wording.listing` does, control characters escaped."""
+    return wording.listing([clean(n) for n in names], most)

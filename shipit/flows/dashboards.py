@@ -11,7 +11,7 @@ from shipit.errors import PreflightError, UsageError
 from shipit.events import Notice
 from shipit.flows.prepare import seconds
 from shipit.wiring import Tool
-from shipit.wording import plural
+from shipit.wording import listing, plural
 
 
 def export(tool: Tool, folder: str, *, home: str, oldest: str, depth: str, force: bool) -> None:
@@ -68,8 +68,9 @@ def _works(tool: Tool) -> tuple[Work, ...]:
     facts = {queue.name: queue for queue in tool.queues.facts(asgs)}
     absent = sorted(name for name in asgs if not facts[name].exists)
     if absent:
-        names = ", ".join(absent[:5]) + (", …" if len(absent) > 5 else "")
-        text = f"SQS has no queue named as the tag {tag!r} says, so that nothing will be shown of it: {names}"
+        text = (
+            f"SQS has no queue named as the tag {tag!r} says, so that nothing will be shown of it: {listing(absent)}"
+        )
         tool.display(Notice(text=text, warning=True))
     return tuple(
         Work(queue=name, asgs=tuple(groups), dead_letter=facts[name].dead_letter.rpartition(":")[2])

@@ -16,7 +16,7 @@ from shipit.models import Action, Outcome, PlannedGroup, RolloutPlan, RolloutRec
 from shipit.rollout import begin, entries, excluded
 from shipit.wiring import Tool
 from shipit.wiring.person import author, confirm
-from shipit.wording import plural
+from shipit.wording import listing, plural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ def restart(tool: Tool, wish: Wish) -> None:
         strange = [p.group.name for p in made.groups if p.action is Action.DEPLOY and not p.running]
         if strange:
             raise DriftError(
-                f"{plural(len(strange), 'group')} never got a build of ours: {', '.join(strange[:5])}",
+                f"{plural(len(strange), 'group')} never got a build of ours: {listing(strange)}",
                 hint="a restart brings what each group runs; leave them out with --only, or inv deploy first",
             )
         builds = Counter(p.running for p in made.groups if p.action in (Action.CURRENT, Action.DEPLOY))

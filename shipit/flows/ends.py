@@ -74,11 +74,12 @@ def sum_of(state: RolloutState, build: str, *, whole: bool) -> ShipitError | Non
     if state.closed:
         return ShipitError(f"{state.halted}{left}", hint=f"{again}; inv rollback goes back")
     part = share(len(bad), len(state.groups), "group")
+    part_was = f"{part} {'was' if len(bad) == 1 else 'were'}"
     phases, codes = {g.phase for g in bad}, {g.error_code for g in bad}
     if phases == {Phase.SKIPPED} or codes == {"BUSY"}:
-        return BusyError(f"{part} {'was' if len(bad) == 1 else 'were'} busy with another deployment", hint=again)
+        return BusyError(f"{part_was} busy with another deployment", hint=again)
     if phases == {Phase.PARTIAL}:
-        return DriftError(f"{part} {'was' if len(bad) == 1 else 'were'} only partly deployed{left}", hint=again)
+        return DriftError(f"{part_was} only partly deployed{left}", hint=again)
     if codes == {"REFUSED"}:
         untried = f", {plural(waiting, 'more was', 'more were')} not tried" if waiting else ""
         return GroupsRefused(

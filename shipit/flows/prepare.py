@@ -15,7 +15,7 @@ from shipit.plan import Rules, make_plan, patterns
 from shipit.rollout import OnBusy, Policy
 from shipit.settings import parse_duration
 from shipit.wiring import Tool
-from shipit.wording import plural
+from shipit.wording import listing, plural
 
 #: Past rollouts that estimates are made from.
 _PAST = 10
@@ -85,7 +85,7 @@ def refuse(made: RolloutPlan) -> None:
     """Raise what speaks against carrying out the plan: nothing to deploy to, newer builds, busy groups."""
     build = made.published.build.version
     if newer := [p for p in made.groups if p.action is Action.NEWER]:
-        names = ", ".join(p.group.name for p in newer[:5]) + (f" and {len(newer) - 5} more" if newer[5:] else "")
+        names = listing([p.group.name for p in newer])
         some = plural(len(newer), "group runs", "groups run")
         raise PreflightError(
             f"{some} a newer build than {build}: {names} ({newer[0].reason})",

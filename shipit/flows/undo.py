@@ -112,7 +112,7 @@ def _plan_back(tool: Tool, record: RolloutRecord) -> RolloutPlan:
             text = f"{name}: nothing tells what it ran before, so it stays as it is"
             tool.display(Notice(text=text, warning=True))
             continue
-        builds.setdefault(entry.before, tool.builds.get(entry.before))
+        builds[entry.before] = tool.builds.get(entry.before)
         group = groups[name]
         planned.append(
             PlannedGroup(

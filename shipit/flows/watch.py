@@ -47,7 +47,7 @@ from shipit.models import (
 )
 from shipit.rollout import Scout, complete
 from shipit.wiring import Tool
-from shipit.wording import plural, share
+from shipit.wording import listing, plural, share
 
 #: Most seconds between two looks at whether the process that drives a rollout still lives, and at its record.
 _LOOK = 5.0
@@ -277,7 +277,7 @@ def _end_as(tool: Tool, record: RolloutRecord) -> None:
     """Return, or raise, as the deploy would have that left this record."""
     again = f"inv deploy --build {record.build} starts what is not on it"
     bad = [n for n, g in record.groups.items() if g.phase.bad]
-    named = f": {', '.join(bad[:5])}" + (f" and {len(bad) - 5} more" if bad[5:] else "") if bad else ""
+    named = f": {listing(bad)}" if bad else ""
     match record.outcome:
         case Outcome.CONVERGED | Outcome.DEPLOYED:
             return
@@ -298,7 +298,7 @@ def _end_as(tool: Tool, record: RolloutRecord) -> None:
             hint="inv deploy --resume carries it on; inv stop ends it",
         )
     if left := [n for n, g in record.groups.items() if not g.phase.ended]:
-        waiting = f"{plural(len(left), 'group is', 'groups are')} not done: {', '.join(left[:5])}"
+        waiting = f"{plural(len(left), 'group is', 'groups are')} not done: {listing(left)}"
         raise StillRunning(
             f"nobody drives rollout {record.id} any more, and {waiting}",
             hint="inv deploy --resume carries it on; inv stop ends it",

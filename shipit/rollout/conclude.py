@@ -13,6 +13,7 @@ from datetime import datetime
 from shipit.errors import ShipitError
 from shipit.models import Cause, DeploymentStatus, Examination, Judged, Overview, Phase
 from shipit.rollout.state import GroupState, Policy
+from shipit.wording import listing
 
 
 def conclude(state: GroupState, found: Examination, policy: Policy, now: datetime) -> GroupState:
@@ -103,5 +104,5 @@ def _why(gone: Sequence[Judged], left: Sequence[Judged]) -> str:
     if not gone:
         return f"{len(left)} of its instances had no turn" if left else "it was stopped"
     causes = sorted({j.cause.value for j in gone})
-    names = ", ".join(j.target.instance_id for j in gone[:3]) + (f" and {len(gone) - 3} more" if gone[3:] else "")
+    names = listing([j.target.instance_id for j in gone], 3)
     return f"{names} {'was' if len(gone) == 1 else 'were'} {' or '.join(causes)}"

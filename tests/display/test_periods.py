@@ -43,10 +43,10 @@ def test_of_one_build_it_is_told_when_it_ran_in_all() -> None:
 def test_where_nothing_ran_the_question_is_told() -> None:
     nothing = replace(ran(), periods=(), look_back=timedelta(days=30).total_seconds())
     assert [line.text for line in period_lines(replace(nothing, group="a*", build="v9"))] == [
-        "no instance with v9 of a* said in the last 30 d that it was started in prod",
+        "no instance with v9 of a* in prod reported a start in the last 30 d",
         COST,
     ]
-    assert period_lines(nothing)[0].text.startswith("no instance said")
+    assert period_lines(nothing)[0].text.startswith("no instance in prod reported")
 
 
 def test_no_line_is_wider_than_the_terminal() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from fakes import NOON, deployment, group
+from fakes import NOON, deployment, group, report
 from hypothesis import strategies as st
 
 from shipit.models import (
@@ -46,21 +46,6 @@ def member(id: str = "i-1", state: str = "InService", launched_at: datetime | No
 
 def fleet(*instances: Instance) -> Fleet:
     return Fleet(groups=(Group(name="email", queue="email", asg="workers-email", instances=instances),))
-
-
-def report(id: str = "i-1", *, age: float = 60.0, **changes: Any) -> Report:
-    said = Report(
-        instance_id=id,
-        asg="workers-email",
-        queue="email",
-        build="v2",
-        running_build="v2",
-        digest="d2",
-        deployment_id="d-1",
-        reason="heartbeat",
-        reported_at=NOON - timedelta(seconds=age),
-    )
-    return replace(said, **changes)
 
 
 def on(build: str, **changes: Any) -> Report:

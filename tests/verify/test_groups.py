@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakes import deployment
-from verify.said import EXPECTED, RUNS, compared, member, on, report, served
+from fakes import deployment, report
+from verify.said import EXPECTED, RUNS, compared, member, on, served
 
 from shipit.errors import DriftError, ShipitError, StillRunning
 from shipit.models import Deployment, NodeState, Report, Wanted

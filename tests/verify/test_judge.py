@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from fakes import NOON
+from fakes import NOON, report
 from hypothesis import given
 from hypothesis import strategies as st
-from verify.said import COST, EXPECTED, FLEETS, JUST_NOW, SAID, fleet, member, on, report
+from verify.said import COST, EXPECTED, FLEETS, JUST_NOW, SAID, fleet, member, on
 
 from shipit.errors import UsageError
 from shipit.models import Fleet, Instance, Node, NodeState, Report, Wanted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from fakes import NOON, fleet, group
+from fakes import NOON, fleet, group, report
 
 from shipit.models import Fleet, NodeState, QueryCost, Report, Wanted
 from shipit.verify import Expectation, judge
@@ -25,21 +25,7 @@ class Everybody:
 
     def latest_reports(self, now: datetime, look_back: float) -> tuple[tuple[Report, ...], QueryCost]:
         who = (("i-email-0", "worker-email"), ("i-reports-0", "worker-reports"), ("i-gone", "worker-email"))
-        return tuple(said(id, self.lies.get(id, asg)) for id, asg in who), QueryCost()
-
-
-def said(id: str, asg: str) -> Report:
-    return Report(
-        instance_id=id,
-        asg=asg,
-        queue="",
-        build="v2",
-        running_build="v2",
-        digest="d2",
-        deployment_id="",
-        reason="heartbeat",
-        reported_at=NOON,
-    )
+        return tuple(report(id, asg=self.lies.get(id, asg)) for id, asg in who), QueryCost()
 
 
 def states(*groups: str, lies: Mapping[str, str] | None = None) -> dict[str, NodeState]:
